@@ -1,0 +1,30 @@
+"""neuroinverse: find the biophysical parameters behind a recording."""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/simulate.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+
+
+report: "workflow/report/workflow.rst"
+
+
+localrules:
+    all,
+    simulations,
+
+
+rule all:
+    default_target: True
+    input:
+        rules.simulations.input,
+        "results/index.html",
+        [f"results/{study}/{scale}/report.html" for study, scale in CONFIGURED],

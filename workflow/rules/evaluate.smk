@@ -1,0 +1,147 @@
+# From predictions to metrics, figures and reports.
+
+
+FIGURES = [
+    "examples",
+    "predicted_true",
+    "residuals",
+    "residual_correlation",
+    "error_map",
+    "learning_curves",
+    "coverage",
+]
+
+
+def figure(name):
+    return report(
+        f"results/{{study}}/{{scale}}/{{estimator}}/figures/{name}.png",
+        caption=f"../report/{name}.rst",
+        category="{study}",
+        subcategory="{scale}, {estimator}",
+        labels={"figure": name.replace("_", " ")},
+    )
+
+
+def folds_of(wildcards, file):
+    folder = f"results/{wildcards.study}/{wildcards.scale}/{wildcards.estimator}"
+    return given(
+        [f"{folder}/fold-{k}/{file}" for k in study_of(wildcards).folds(wildcards.estimator)]
+    )
+
+
+rule evaluate:
+    input:
+        predictions=given("results/{study}/{scale}/{estimator}/predictions.parquet"),
+        train=lambda w: given(
+            f"results/{w.study}/{w.scale}/dataset/{study_of(w).training_dataset(w.estimator)}.h5"
+        ),
+        test=given("results/{study}/{scale}/dataset/test.h5"),
+        models=lambda w: folds_of(w, "model.keras"),
+        histories=lambda w: folds_of(w, "history.csv"),
+    output:
+        metrics="results/{study}/{scale}/{estimator}/metrics.json",
+        figures=[figure(name) for name in FIGURES],
+    params:
+        spec=lambda w: canonical(study_of(w).evaluate_spec(w.estimator)),
+        figures="results/{study}/{scale}/{estimator}/figures",
+    log:
+        "results/{study}/{scale}/logs/evaluate/{estimator}.log",
+    benchmark:
+        "results/{study}/{scale}/benchmarks/evaluate/{estimator}.tsv"
+    threads: 1
+    resources:
+        mem_mb=growing(1500),
+        runtime=30,
+    shell:
+        "{CLI} evaluate --spec {params.spec:q} --predictions {input.predictions} --train-dataset {input.train}"
+        " --test-dataset {input.test} --models {input.models} --histories {input.histories}"
+        " --metrics {output.metrics} --figures {params.figures} &> {log}"
+
+
+rule scaling:
+    input:
+        lambda w: given(
+            [
+                f"results/{w.study}/{w.scale}/{w.estimator}@{n}/metrics.json"
+                for n in study_of(w).scaling_sizes(w.estimator)
+            ]
+        ),
+    output:
+        "results/{study}/{scale}/{estimator}/scaling.json",
+    params:
+        spec=lambda w: canonical(study_of(w).scaling_spec(w.estimator)),
+    log:
+        "results/{study}/{scale}/logs/scaling/{estimator}.log",
+    benchmark:
+        "results/{study}/{scale}/benchmarks/scaling/{estimator}.tsv"
+    threads: 1
+    resources:
+        mem_mb=growing(500),
+        runtime=5,
+    shell:
+        "{CLI} scaling --spec {params.spec:q} --metrics {input} --output {output} &> {log}"
+
+
+rule report:
+    input:
+        metrics=lambda w: given(
+            [
+                f"results/{w.study}/{w.scale}/{estimator}/metrics.json"
+                for estimator in study_of(w).estimators
+            ]
+        ),
+        datasets=given(
+            [
+                "results/{study}/{scale}/dataset/train.h5",
+                "results/{study}/{scale}/dataset/test.h5",
+            ]
+        ),
+    output:
+        "results/{study}/{scale}/report.html",
+    params:
+        spec=lambda w: canonical(study_of(w).report_spec()),
+        figures=lambda w, input: [str(Path(m).parent / "figures") for m in input.metrics],
+    log:
+        "results/{study}/{scale}/logs/report.log",
+    benchmark:
+        "results/{study}/{scale}/benchmarks/report.tsv"
+    threads: 1
+    resources:
+        mem_mb=growing(500),
+        runtime=10,
+    shell:
+        "{CLI} report --spec {params.spec:q} --metrics {input.metrics} --figures {params.figures}"
+        " --datasets {input.datasets} --output {output} &> {log}"
+
+
+rule report_index:
+    input:
+        metrics=given(
+            [
+                f"results/{study}/{scale}/{estimator}/metrics.json"
+                for study, scale in CONFIGURED
+                for estimator in load(study, scale).estimators
+            ]
+        ),
+        reports=given(
+            [f"results/{study}/{scale}/report.html" for study, scale in CONFIGURED]
+        ),
+    output:
+        "results/index.html",
+    params:
+        spec=canonical(
+            {
+                "version": VERSIONS["report_index"],
+                "reports": [load(*item).report_spec() for item in CONFIGURED],
+            }
+        ),
+    log:
+        "results/logs/report_index.log",
+    benchmark:
+        "results/benchmarks/report_index.tsv"
+    threads: 1
+    resources:
+        mem_mb=growing(500),
+        runtime=5,
+    shell:
+        "{CLI} report_index --metrics {input.metrics} --reports {input.reports} --output {output} &> {log}"

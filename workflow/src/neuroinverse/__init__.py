@@ -1,0 +1,1 @@
+"""neuroinverse: find the biophysical parameters behind a recording."""

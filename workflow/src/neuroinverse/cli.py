@@ -1,0 +1,112 @@
+"""The command line: one subcommand per verb. A verb's module is imported when the verb is called, not before."""
+
+import argparse
+import importlib
+import json
+import sys
+from pathlib import Path
+
+from neuroinverse.errors import NeuroinverseError, ShardError
+
+
+def _spec(text: str) -> dict:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected JSON, as Snakemake prints it: {error}") from error
+
+
+SPEC = ("--spec", {"type": _spec, "required": True, "metavar": "JSON", "help": "what the step depends on"})
+OUTPUT = ("--output", {"type": Path, "required": True, "metavar": "FILE"})
+THREADS = ("--threads", {"type": int, "default": 1, "metavar": "N", "help": "threads to use (1)"})
+
+
+def _path(flag: str, help: str = "", several: bool = False, required: bool = True) -> tuple[str, dict]:
+    return flag, {"type": Path, "required": required, "help": help, "nargs": "+" if several else None}
+
+
+VERBS = {
+    "compile_mechanisms": ("compile MOD files for NEURON", [
+        OUTPUT, _path("--source", "folder of MOD files (the package's)", required=False),
+    ]),
+    "simulate_shard": ("simulate one shard", [
+        SPEC, OUTPUT, THREADS, _path("--library", "compiled mechanisms", required=False),
+    ]),
+    "index_dataset": ("verify shards and join them", [SPEC, OUTPUT, _path("--shards", "folder of the shards")]),
+    "train_fold": ("train one of k networks", [
+        SPEC, OUTPUT, THREADS, _path("--dataset"), _path("--history", "CSV to write"),
+        ("--memory-mb", {"type": float, "default": 2000, "help": "memory for signals (2000)"}),
+    ]),
+    "ensemble_folds": ("predict the test dataset with all folds", [
+        SPEC, OUTPUT, _path("--dataset"), _path("--models", several=True),
+    ]),
+    "evaluate": ("measure and draw how good the answers are", [
+        SPEC, _path("--predictions"), _path("--train-dataset"), _path("--test-dataset"), _path("--models", several=True),
+        _path("--histories", several=True), _path("--metrics", "JSON to write"), _path("--figures", "folder to write"),
+    ]),
+    "scaling": ("gather the error at several training sizes", [SPEC, OUTPUT, _path("--metrics", several=True)]),
+    "report": ("write the report of a study", [
+        SPEC, OUTPUT, _path("--metrics", several=True), _path("--figures", several=True), _path("--datasets", several=True),
+    ]),
+    "report_index": ("write the page over all studies", [
+        OUTPUT, _path("--metrics", several=True), _path("--reports", several=True),
+    ]),
+    "predict": ("infer the parameters of traces of yours", [
+        _path("--model", "an estimator's folder, or one .keras file"), _path("--input", ".csv, .npy or .h5"),
+        _path("--output", "CSV to write (standard output)", required=False),
+        ("--dt-ms", {"type": float, "help": "sampling interval of the input (that of the training)"}),
+        ("--start-ms", {"type": float, "default": 0.0, "help": "protocol time of the first sample (0)"}),
+        ("--dataset", {"help": "path of the array in an .h5 file of another origin"}),
+    ]),
+    "inspect": ("print what a shard, dataset or estimator holds", [("file", {"type": Path})]),
+    "check": ("check a study file, print its sizes", [
+        ("study", {"help": "name, or path of a study file"}),
+        ("--scale", {"default": "demo", "choices": ["smoke", "demo", "paper"]}),
+    ]),
+}
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all subcommands."""
+    parser = argparse.ArgumentParser(prog="neuroinverse", description=__doc__.splitlines()[0])
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb, (help, arguments) in VERBS.items():
+        sub = verbs.add_parser(verb, help=help, description=help)
+        for flag, options in arguments:
+            sub.add_argument(flag, **options)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one verb.
+
+    Returns:
+        0 when it went well; 1 after an error of the user's, printed without a traceback; 130 after Ctrl-C.
+    """
+    arguments = {k: v for k, v in vars(make_parser().parse_args(argv)).items() if v is not None}
+    verb = arguments.pop("verb")
+    try:
+        importlib.import_module(f"neuroinverse.stages.{verb}").run(**arguments)
+    except ShardError as error:
+        _put_aside(error)
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except NeuroinverseError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; nothing half-written is left", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _put_aside(error: ShardError) -> None:
+    path = Path(error.path)
+    if path.parent.parent.name == "shards":
+        from neuroinverse.shards import put_aside
+
+        put_aside(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""Reads config.yaml and study files, merges the scale, validates, and freezes the result into a Study."""
+
+import difflib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from neuroinverse.errors import ConfigError
+from neuroinverse.study import Study
+
+SCHEMAS = Path(__file__).parents[2] / "schemas"
+# relative to the working directory, as Snakemake resolves config files: `--directory` gives a run its own config
+STUDIES = Path("config/studies")
+
+
+def read_config(path: Path = Path("config/config.yaml")) -> dict:
+    """Reads and checks the pipeline's configuration file.
+
+    Raises:
+        ConfigError: If it is not as its schema says.
+    """
+    config = _read_yaml(path)
+    check_config(config, path)
+    return config
+
+
+def check_config(config: Mapping, source: Path | str) -> None:
+    """Checks a configuration against workflow/schemas/config.schema.json."""
+    _validate(config, "config.schema.json", source)
+
+
+def study_names() -> list[str]:
+    """The studies in config/studies."""
+    return sorted(p.stem for p in STUDIES.glob("*.yaml") if not p.stem.startswith("_"))
+
+
+def load_study(study: str | Path, scale: str, master_seed: int) -> Study:
+    """Reads a study at a scale.
+
+    Args:
+        study: Name of a file in config/studies, or the path of a study file.
+        scale: smoke, demo or paper.
+        master_seed: The seed of the configuration.
+
+    Returns:
+        The checked, immutable study.
+
+    Raises:
+        ConfigError: If anything in it is wrong: the message names the file, the key, what was expected and the cure.
+    """
+    path = Path(study) if str(study).endswith((".yaml", ".yml")) else STUDIES / f"{study}.yaml"
+    if not path.is_file():
+        raise ConfigError(f"study {study!r}: {path} does not exist; there are {', '.join(study_names())}")
+    content = _read_yaml(path)
+    _validate(content, "study.schema.json", path)
+    if scale not in content["scales"]:
+        raise ConfigError(f"{path}: scale {scale!r} is unknown; there are {', '.join(content['scales'])}")
+    merged = _merge(content, content["scales"][scale], f"scales.{scale}")
+    _validate(merged, "study.schema.json", f"{path} at scale {scale}")
+    try:
+        return Study(name=path.stem, scale=scale, master_seed=master_seed, settings=merged)
+    except ConfigError as error:
+        raise ConfigError(f"{path} at scale {scale}: {error}") from error
+
+
+def _read_yaml(path: Path):
+    try:
+        content = yaml.safe_load(Path(path).read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected keys and values, found {type(content).__name__}")
+    return content
+
+
+def _merge(base: Mapping, over: Mapping, where: str) -> dict:
+    """Base with every value of `over` put in its place; `scales` itself stays behind."""
+    merged = {k: v for k, v in base.items()}
+    for key, value in over.items():
+        inside = isinstance(value, Mapping) and isinstance(base.get(key), Mapping)
+        merged[key] = _merge(base[key], value, f"{where}.{key}") if inside else value
+    return merged
+
+
+def _validate(content, schema_name: str, source) -> None:
+    import jsonschema
+
+    schema = json.loads((SCHEMAS / schema_name).read_text())
+    validator = jsonschema.Draft202012Validator(schema)
+    errors = sorted(validator.iter_errors(content), key=lambda e: list(map(str, e.absolute_path)))
+    if errors:
+        raise ConfigError(f"{source}: " + "; ".join(_explain(e) for e in errors[:5]))
+
+
+def _explain(error) -> str:
+    where = ".".join(str(p) for p in error.absolute_path) or "top level"
+    if error.validator == "additionalProperties":
+        known = list(error.schema.get("properties", {}))
+        unknown = [k for k in error.instance if k not in known]
+        said = []
+        for key in unknown:
+            close = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+            said.append(f"unknown key {key!r} ({hint})")
+        return f"{where}: " + ", ".join(said)
+    if error.validator == "required":
+        missing = [k for k in error.validator_value if k not in error.instance]
+        name = f" of {error.instance['name']!r}" if isinstance(error.instance, dict) and "name" in error.instance else ""
+        return f"{where}{name}: missing {', '.join(repr(m) for m in missing)}; add it"
+    return f"{where}: {error.message}"

@@ -1,0 +1,70 @@
+"""The published CNN vocabulary: its defaults, and the check that a network's pooling leaves something of its input.
+
+Needs no Keras, so that an impossible network is refused while the study is read.
+"""
+
+from collections.abc import Mapping
+
+from neuroinverse.errors import ConfigError
+
+DEFAULTS = {
+    "conv_repeat": 1,
+    "conv_padding": "valid",
+    "lastAct": "linear",
+    "outAmpl": 1.0,
+    "dropFrac": 0.0,
+    "lossName": "mse",
+    "optimizerName": "adam",
+    "learning_rate": 0.001,
+    "lrSchedule": "plateau",
+    "batch_size": 32,
+    "reduceLR_factor": 0.3,
+    "reduceLR_patience": 5,
+    "earlyStop_patience": 20,
+}
+
+
+def complete(hyperparameters: Mapping) -> dict:
+    """The hyper-parameters with defaults filled in."""
+    return DEFAULTS | dict(hyperparameters)
+
+
+def layer_shapes(n_samples: int, n_channels: int, hyperparameters: Mapping) -> list[tuple[str, tuple[int, ...]]]:
+    """Follows the shape of one input through the network.
+
+    Every entry of `conv_filter` is a block: `conv_repeat` × (convolution, leaky ReLU), then max-pooling.
+
+    Args:
+        n_samples: Length of the feature in time.
+        n_channels: Its channels.
+        hyperparameters: The study's, complete or not.
+
+    Returns:
+        Name and output shape of every layer with weights or pooling, the flattened shape last.
+
+    Raises:
+        ConfigError: At the layer at which the input is used up.
+    """
+    h = complete(hyperparameters)
+    shapes, n = [], n_samples
+    for block, filters in enumerate(h["conv_filter"], start=1):
+        for repeat in range(1, h["conv_repeat"] + 1):
+            name = f"conv_{block}_{repeat}"
+            _require(n, h["conv_kernel"] if h["conv_padding"] == "valid" else 1, name, "conv_kernel", h, n_samples)
+            n -= h["conv_kernel"] - 1 if h["conv_padding"] == "valid" else 0
+            shapes.append((name, (n, filters)))
+        name = f"pool_{block}"
+        _require(n, h["pool_len"], name, "pool_len", h, n_samples)
+        n //= h["pool_len"]
+        shapes.append((name, (n, filters)))
+    shapes.append(("flatten", (n * h["conv_filter"][-1],)))
+    return shapes
+
+
+def _require(n, needed, layer, key, hyperparameters, n_samples):
+    if n < needed:
+        raise ConfigError(
+            f"hyperparameters: the network dies at layer {layer}: {key} needs {needed} samples and {n} are left of "
+            f"the input's {n_samples}. Use fewer conv_filter blocks (now {len(hyperparameters['conv_filter'])}), "
+            f"a smaller pool_len (now {hyperparameters['pool_len']}), or a longer input"
+        )

@@ -1,0 +1,82 @@
+"""All folds together: the mean as the answer, its spread and the folds' validation error as the error."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from neuroinverse.errors import NeuroinverseError
+from neuroinverse.estimators.modelfile import read_metadata
+from neuroinverse.parameters import ParameterSpace
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions of an ensemble for n signals.
+
+    Args:
+        folds: Every fold's unit parameters, shape (k, n, K).
+        validation_rmse: Each fold's validation error in unit parameters, shape (k, K); NaN where nothing was held out.
+    """
+
+    folds: np.ndarray
+    validation_rmse: np.ndarray
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Ensemble mean in unit parameters, shape (n, K)."""
+        return self.folds.mean(axis=0)
+
+    @property
+    def sd(self) -> np.ndarray:
+        """Standard deviation over folds (n − 1) in unit parameters, shape (n, K); zero for a single fold."""
+        return self.folds.std(axis=0, ddof=1) if len(self.folds) > 1 else np.zeros_like(self.folds[0])
+
+    @property
+    def error(self) -> np.ndarray:
+        """Stated error in unit parameters, shape (n, K): the spread over folds and, in quadrature, the folds'
+        validation error, which the spread alone leaves out. NaN for a single fold."""
+        return np.sqrt(self.sd**2 + (self.validation_rmse**2).mean(axis=0))
+
+    @property
+    def out_of_range(self) -> np.ndarray:
+        """Largest |unit parameter| of the mean, shape (n,): above 1 the answer is outside the training range."""
+        return np.abs(self.mean).max(axis=1)
+
+
+class Ensemble:
+    """The saved folds of one estimator.
+
+    Args:
+        models: The .keras files.
+
+    Raises:
+        NeuroinverseError: If there are none, or they are of different parameters or signals.
+    """
+
+    def __init__(self, models: Sequence[Path]):
+        import keras
+
+        if not models:
+            raise NeuroinverseError("no models: an estimator's folder holds fold-0/model.keras and so on")
+        metadata = [read_metadata(m) for m in models]
+        for path, other in zip(models, metadata, strict=True):
+            if any(other[key] != metadata[0][key] for key in ("parameters", "signal")):
+                raise NeuroinverseError(f"{path} infers other parameters or takes another signal than {models[0]}")
+        self.metadata = metadata
+        self.parameters = ParameterSpace.from_table(metadata[0]["parameters"])
+        self.signal = metadata[0]["signal"]
+        self._models = [keras.models.load_model(m, compile=False) for m in models]
+        missing = [np.nan] * len(self.parameters.parameters)
+        self._rmse = np.array([m["validation_rmse_unit"] or missing for m in metadata])
+
+    def predict(self, signals: np.ndarray) -> Predictions:
+        """Infers the parameters of signals.
+
+        Args:
+            signals: In physical units, shape (n, time[, channel]), sampled as `signal` says.
+        """
+        x = np.asarray(signals, np.float32).reshape(len(signals), -1, (*self.signal["shape"], 1)[1])
+        folds = [self.parameters.to_unit(m.predict(x, verbose=0)) for m in self._models]
+        return Predictions(np.stack(folds), self._rmse)

@@ -1,0 +1,144 @@
+"""Training data from shards through tf.data: all in memory where it fits, else streamed in shuffled groups of chunks."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from neuroinverse.errors import NeuroinverseError
+from neuroinverse.parameters import ParameterSpace
+from neuroinverse.shards import OK, Dataset
+
+CHUNK = 256
+
+
+class FoldData:
+    """The simulations of one fold, as batches of (signal, unit parameters).
+
+    Simulation i is held out for validation in fold i mod k, whatever the shards are. Failed simulations are left out.
+
+    Args:
+        dataset: The training dataset.
+        signal: Name of the signal.
+        parameters: The prior.
+        folds: k; with k = 1 nothing is held out.
+        fold: The fold.
+        memory_bytes: Memory for signals. A fold that fits is read once; else a quarter of it is shuffled at a time.
+        seed: Seed of the order of chunks and simulations.
+
+    Raises:
+        NeuroinverseError: If no simulation is left to train on or to validate with.
+    """
+
+    def __init__(self, dataset: Dataset, signal: str, parameters: ParameterSpace, folds: int, fold: int,
+                 memory_bytes: float, seed: int):
+        self.dataset, self.signal, self.parameters, self.seed = dataset, signal, parameters, seed
+        self.folds, self.fold = folds, fold
+        shape = dataset.signals[signal].shape
+        self.shape = shape if len(shape) > 1 else (*shape, 1)
+        self.chunks = [(i, min(i + CHUNK, dataset.n)) for i in range(0, dataset.n, CHUNK)]
+        bytes_each = 4 * int(np.prod(self.shape))
+        self.fits = dataset.n * bytes_each <= memory_bytes
+        self.group = len(self.chunks) if self.fits else max(1, int(memory_bytes / 4 / (CHUNK * bytes_each)))
+        self._kept: dict[bool, tuple[np.ndarray, np.ndarray]] = {}
+        self.error: NeuroinverseError | None = None
+        counts = np.sum([self._counts(*chunk) for chunk in self.chunks], axis=0)
+        self.n_train, self.n_validation = int(counts[0]), int(counts[1])
+        if not self.n_train or (folds > 1 and not self.n_validation):
+            raise NeuroinverseError(
+                f"{dataset.path}: fold {fold} of {folds} has {self.n_train} training and {self.n_validation} validation "
+                f"simulations ({dataset.n_failed} of {dataset.n} failed); look at the logs of simulate_shard"
+            )
+
+    def _rows(self, start: int, stop: int, validation: bool) -> np.ndarray:
+        usable = self.dataset.status(start, stop) == OK
+        held_out = (self.dataset.index(start, stop) % self.folds == self.fold) & (self.folds > 1)
+        return usable & (held_out if validation else ~held_out)
+
+    def _counts(self, start: int, stop: int) -> tuple[int, int]:
+        return self._rows(start, stop, False).sum(), self._rows(start, stop, True).sum()
+
+    def _read(self, chunks: Iterable[int], validation: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Signals, shape (rows, time, channel), and unit parameters, shape (rows, K), of some chunks."""
+        xs, ys = [], []
+        for start, stop in (self.chunks[c] for c in chunks):
+            rows = self._rows(start, stop, validation)
+            xs.append(self.dataset.signal(self.signal, start, stop)[rows].reshape(-1, *self.shape))
+            ys.append(self.parameters.to_unit(self.dataset.theta(start, stop)[rows]).astype(np.float32))
+        return np.concatenate(xs), np.concatenate(ys)
+
+    def _groups(self, order, validation: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        if self.fits:
+            if validation not in self._kept:
+                self._kept[validation] = self._read(range(len(self.chunks)), validation)
+            yield self._kept[validation]
+        else:
+            for i in range(0, len(order), self.group):
+                yield self._read(order[i : i + self.group], validation)
+
+    def training(self, epoch: int, batch_size: int) -> tf.data.Dataset:
+        """Shuffled batches of one epoch; the order depends on (seed, epoch) alone, so a resumed training repeats it."""
+        rng = np.random.default_rng([self.seed, epoch])
+        order = rng.permutation(len(self.chunks))
+
+        def shuffled():
+            for x, y in self._groups(order, False):
+                rows = rng.permutation(len(x))
+                yield x, y, rows
+
+        return self._dataset(shuffled, batch_size, self.n_train)
+
+    def validation(self, batch_size: int = 256) -> tf.data.Dataset:
+        """Batches of the held-out simulations in the order of their index."""
+
+        def in_order():
+            for x, y in self._groups(range(len(self.chunks)), True):
+                yield x, y, np.arange(len(x))
+
+        return self._dataset(in_order, batch_size, self.n_validation)
+
+    def training_signals(self, batch_size: int = CHUNK) -> Iterator[np.ndarray]:
+        """Signals of the training part in blocks, shape (rows, time, channel), for statistics of features."""
+        for x, _ in self._groups(range(len(self.chunks)), False):
+            for i in range(0, len(x), batch_size):
+                yield x[i : i + batch_size]
+
+    def _dataset(self, groups, batch_size: int, total: int) -> tf.data.Dataset:
+        def batches():
+            try:
+                yield from _batches(groups(), batch_size)
+            except NeuroinverseError as error:
+                # TensorFlow hides the type of an error in a generator: keep it for the caller
+                self.error = error
+                raise
+
+        specs = (
+            tf.TensorSpec((None, *self.shape), tf.float32),
+            tf.TensorSpec((None, len(self.parameters.parameters)), tf.float32),
+        )
+        data = tf.data.Dataset.from_generator(batches, output_signature=specs)
+        data = data.apply(tf.data.experimental.assert_cardinality(-(-total // batch_size)))
+        return data.prefetch(tf.data.AUTOTUNE)
+
+
+def _batches(groups: Iterable[tuple], batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Cuts (x, y, order) groups into batches; what is left of a group goes into the next one's first batch."""
+    left_x, left_y = None, None
+    for x, y, order in groups:
+        start = 0
+        if left_x is not None:
+            start = batch_size - len(left_x)
+            left_x = np.concatenate([left_x, x[order[:start]]])
+            left_y = np.concatenate([left_y, y[order[:start]]])
+            if len(left_x) < batch_size:
+                continue
+            yield left_x, left_y
+            left_x, left_y = None, None
+        for i in range(start, len(order), batch_size):
+            rows = order[i : i + batch_size]
+            if len(rows) < batch_size:
+                left_x, left_y = x[rows], y[rows]
+            else:
+                yield x[rows], y[rows]
+    if left_x is not None and len(left_x):
+        yield left_x, left_y

@@ -1,0 +1,359 @@
+"""The file format: shards of simulations and the dataset that joins them. It lives here and nowhere else.
+
+A shard holds /theta (n, K) float64 in physical units, /signals/<name> (n, time[, channel]) float32, /status (n) uint8
+and /index (n) int64, chunked by simulations, with Fletcher32 on every dataset and HDF5's checksummed metadata. Root
+attributes: format, study, dataset, spec (JSON), provenance (JSON), seconds_core, and content_sha256 over the arrays.
+A dataset file joins shards by virtual datasets; it keeps their names and content sums, and nothing is copied.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from neuroinverse.errors import ShardError, StorageError
+from neuroinverse.files import atomic, require_space
+from neuroinverse.parameters import ParameterSpace
+from neuroinverse.provenance import canonical, collect
+from neuroinverse.simulators.base import Signal
+
+FORMAT = "neuroinverse-shard-1"
+OK, NOT_FINITE, RAISED = 0, 1, 2
+STATUS_NAMES = {OK: "ok", NOT_FINITE: "not finite", RAISED: "raised an error"}
+CHUNK_BYTES = 1 << 20
+AGAIN = "It is put aside; run the same target again to simulate it anew"
+
+
+def write_shard(
+    path: Path,
+    spec: dict,
+    theta: np.ndarray,
+    signals: Sequence[Signal],
+    blocks: Iterable[tuple[int, dict[str, np.ndarray], np.ndarray]],
+    seconds_core,
+) -> dict[str, int]:
+    """Writes a shard block by block; the file appears under its name only when it is whole.
+
+    Args:
+        path: The shard.
+        spec: Its specification: `simulation`, `start`, `stop`.
+        theta: Physical parameters, shape (n, K).
+        signals: The simulator's outputs.
+        blocks: (offset, arrays by signal name, status) for consecutive blocks.
+        seconds_core: Called at the end, gives the core seconds the simulations took.
+
+    Returns:
+        Number of simulations by status name.
+
+    Raises:
+        StorageError: If the disk is too small or full.
+    """
+    n = len(theta)
+    bytes_needed = sum(4 * n * int(np.prod(s.shape)) for s in signals) + theta.nbytes + 9 * n + (64 << 10)
+    require_space(path, bytes_needed)
+    counts = dict.fromkeys(STATUS_NAMES.values(), 0)
+    with atomic(path) as temporary:
+        try:
+            with h5py.File(temporary, "w", libver="latest") as file:
+                arrays = _create(file, spec, theta, signals)
+                for offset, values, status in blocks:
+                    rows = slice(offset, offset + len(status))
+                    arrays["status"][rows] = status
+                    for signal in signals:
+                        arrays[signal.name][rows] = values[signal.name]
+                    for code, name in STATUS_NAMES.items():
+                        counts[name] += int((status == code).sum())
+                file.flush()
+                file.attrs["seconds_core"] = float(seconds_core())
+                file.attrs["content_sha256"] = _content_sum(file)
+        except (OSError, RuntimeError) as error:
+            # HDF5 wraps the system's error in its own
+            if "No space left" in str(error) or "errno = 28" in str(error) or "write failed" in str(error):
+                raise StorageError(f"{path}: the disk is full. Free some space and run again; nothing is lost") from error
+            raise
+    return counts
+
+
+def _create(file: h5py.File, spec: dict, theta: np.ndarray, signals: Sequence[Signal]) -> dict[str, h5py.Dataset]:
+    simulation, n = spec["simulation"], len(theta)
+    file.attrs["format"] = FORMAT
+    file.attrs["study"] = simulation["study"]
+    file.attrs["dataset"] = simulation["dataset"]
+    file.attrs["spec"] = canonical(spec)
+    file.attrs["provenance"] = json.dumps(collect(spec))
+    _describe(file.create_dataset("theta", data=theta, chunks=theta.shape, fletcher32=True), simulation)
+    index = np.arange(spec["start"], spec["stop"], dtype=np.int64)
+    file.create_dataset("index", data=index, chunks=index.shape, fletcher32=True)
+    arrays = {"status": file.create_dataset("status", (n,), np.uint8, chunks=(n,), fletcher32=True)}
+    for signal in signals:
+        per_simulation = 4 * int(np.prod(signal.shape))
+        chunk = (max(1, min(n, CHUNK_BYTES // per_simulation)), *signal.shape)
+        data = file.create_dataset(f"signals/{signal.name}", (n, *signal.shape), np.float32, chunks=chunk, fletcher32=True)
+        _describe_signal(data, signal)
+        arrays[signal.name] = data
+    return arrays
+
+
+def _describe(theta: h5py.Dataset, simulation: dict) -> None:
+    table = simulation["parameters"]
+    theta.attrs["names"] = [p["name"] for p in table]
+    theta.attrs["units"] = [p["unit"] for p in table]
+    theta.attrs["low"] = [p["low"] for p in table]
+    theta.attrs["high"] = [p["high"] for p in table]
+    theta.attrs["scale"] = [p["scale"] for p in table]
+
+
+def _describe_signal(data: h5py.Dataset, signal: Signal) -> None:
+    data.attrs["unit"] = signal.unit
+    data.attrs["dt_ms"] = signal.dt_ms
+    data.attrs["t0_ms"] = signal.t0_ms
+
+
+def _content_sum(file: h5py.File) -> str:
+    """SHA-256 over all arrays, read in chunks of simulations."""
+    total = hashlib.sha256()
+    for name in ["theta", "index", "status", *(f"signals/{s}" for s in sorted(file["signals"]))]:
+        data = file[name]
+        rows = data.chunks[0]
+        for start in range(0, len(data), rows):
+            total.update(np.ascontiguousarray(data[start : start + rows]).tobytes())
+    return total.hexdigest()
+
+
+def verify_shard(path: Path, spec: dict | None = None) -> h5py.AttributeManager | dict:
+    """Reads a shard from end to end and compares it with its sums and its specification.
+
+    Args:
+        path: The shard.
+        spec: What it should hold; not compared when None.
+
+    Returns:
+        Its root attributes, with `status_counts` and `signals` added.
+
+    Raises:
+        ShardError: If it is missing, truncated, altered or of something else.
+    """
+    with _open(path) as file:
+        try:
+            attributes = dict(file.attrs)
+            if attributes.get("format") != FORMAT:
+                raise ShardError(path, f"is no shard of format {FORMAT}", AGAIN)
+            found = json.loads(attributes["spec"])
+            if spec is not None and canonical(found) != canonical(spec):
+                raise ShardError(path, f"is a shard of something else: {_difference(found, spec)}", AGAIN)
+            if _content_sum(file) != attributes["content_sha256"]:
+                raise ShardError(path, "its contents do not match its SHA-256 sum: it was altered", AGAIN)
+            status = file["status"][:]
+            attributes["signals"] = {
+                name: Signal(name, d.attrs["unit"], float(d.attrs["dt_ms"]), d.shape[1:], float(d.attrs["t0_ms"]))
+                for name, d in file["signals"].items()
+            }
+        except (OSError, KeyError, RuntimeError, ValueError) as error:
+            raise ShardError(path, f"is truncated or altered ({error})", AGAIN) from error
+    attributes["status_counts"] = {name: int((status == code).sum()) for code, name in STATUS_NAMES.items()}
+    return attributes
+
+
+def _open(path: Path) -> h5py.File:
+    if not Path(path).is_file():
+        raise ShardError(path, "does not exist", "Run the same target again to make it")
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise ShardError(path, f"cannot be opened as HDF5: it is truncated or altered ({error})", AGAIN) from error
+
+
+def _difference(found: dict, expected: dict, where: str = "") -> str:
+    """First key in which two specifications differ, in words."""
+    for key in sorted(set(found) | set(expected)):
+        a, b = found.get(key, "nothing"), expected.get(key, "nothing")
+        if isinstance(a, dict) and isinstance(b, dict) and a != b:
+            return _difference(a, b, f"{where}{key}.")
+        if a != b:
+            return f"{where}{key} is {a!r}, expected {b!r}"
+    return "no difference"
+
+
+def put_aside(path: Path) -> None:
+    """Moves a refused shard to <name>.refused, and removes the dataset files that join it, so that it is made anew."""
+    path = Path(path)
+    if path.is_file():
+        path.replace(path.with_suffix(".refused"))
+    folder = path.parent.parent.parent / "dataset"
+    for joined in (*folder.glob(f"{path.parent.name}.h5"), *folder.glob(f"{path.parent.name}@*.h5")):
+        joined.unlink()
+
+
+def join_shards(path: Path, spec: dict, shards: Sequence[Path]) -> dict[str, int]:
+    """Verifies every shard and joins them in a dataset file of virtual datasets.
+
+    Args:
+        path: The dataset file.
+        spec: Specification of the dataset: `simulation`, `n`, `shard_size`.
+        shards: The shards in order.
+
+    Returns:
+        Number of simulations by status name.
+
+    Raises:
+        ShardError: If a shard is refused.
+    """
+    n, size = spec["n"], spec["shard_size"]
+    counts = dict.fromkeys(STATUS_NAMES.values(), 0)
+    sums, seconds, signals = [], 0.0, {}
+    for i, shard in enumerate(shards):
+        expected = {"simulation": spec["simulation"], "start": i * size, "stop": min((i + 1) * size, n)}
+        attributes = verify_shard(shard, expected)
+        sums.append(attributes["content_sha256"])
+        seconds += attributes["seconds_core"]
+        signals = attributes["signals"]
+        for name, count in attributes["status_counts"].items():
+            counts[name] += count
+    folder = Path(path).resolve().parent
+    relative = [os.path.relpath(Path(s).resolve(), folder) for s in shards]
+    n_parameters = len(spec["simulation"]["parameters"])
+    layout = {"theta": ((n_parameters,), np.float64), "index": ((), np.int64), "status": ((), np.uint8)}
+    layout |= {f"signals/{s.name}": (s.shape, np.float32) for s in signals.values()}
+    with atomic(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
+        file.attrs["format"] = FORMAT.replace("shard", "dataset")
+        file.attrs["study"] = spec["simulation"]["study"]
+        file.attrs["dataset"] = spec["simulation"]["dataset"]
+        file.attrs["spec"] = canonical(spec)
+        file.attrs["provenance"] = json.dumps(collect(spec))
+        file.attrs["seconds_core"] = seconds
+        file.attrs["status_counts"] = json.dumps(counts)
+        # thousands of names exceed what an attribute may hold
+        text = h5py.string_dtype()
+        file.create_dataset("shards/path", data=np.array(relative, dtype=object), dtype=text)
+        file.create_dataset("shards/content_sha256", data=np.array(sums, dtype=object), dtype=text)
+        for name, (shape, dtype) in layout.items():
+            virtual = h5py.VirtualLayout((n, *shape), dtype)
+            for i, shard in enumerate(relative):
+                rows = min((i + 1) * size, n) - i * size
+                virtual[i * size : i * size + rows] = h5py.VirtualSource(shard, name, (rows, *shape), dtype)
+            file.create_virtual_dataset(name, virtual, fillvalue=None)
+        _describe(file["theta"], spec["simulation"])
+        for signal in signals.values():
+            _describe_signal(file[f"signals/{signal.name}"], signal)
+    return counts
+
+
+class Dataset:
+    """A joined dataset, read block by block.
+
+    Rows are read from the shards themselves and not through the virtual datasets: HDF5 gives fill values, without an
+    error, where a virtual dataset's source is missing.
+
+    Args:
+        path: The dataset file that `join_shards` wrote.
+
+    Raises:
+        ShardError: If it, or later one of its shards, is missing or damaged.
+    """
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+        with _open(self.path) as file:
+            try:
+                self.spec = json.loads(file.attrs["spec"])
+                self.provenance = json.loads(file.attrs["provenance"])
+                self.seconds_core = float(file.attrs["seconds_core"])
+                self.status_counts = json.loads(file.attrs["status_counts"])
+                self.shards = [self.path.parent / p for p in file["shards/path"].asstr()[:]]
+                self._sums = list(file["shards/content_sha256"].asstr()[:])
+                self.signals = {
+                    name: Signal(name, d.attrs["unit"], float(d.attrs["dt_ms"]), d.shape[1:], float(d.attrs["t0_ms"]))
+                    for name, d in file["signals"].items()
+                }
+            except (OSError, KeyError, RuntimeError, ValueError) as error:
+                raise ShardError(self.path, f"is no dataset file ({error})", "Remove it and run again") from error
+        self.n = self.spec["n"]
+        self.shard_size = self.spec["shard_size"]
+        self.parameters = ParameterSpace.from_table(self.spec["simulation"]["parameters"])
+
+    @property
+    def n_failed(self) -> int:
+        """Simulations whose status is not ok."""
+        return self.n - self.status_counts[STATUS_NAMES[OK]]
+
+    @property
+    def stimulus(self) -> np.ndarray:
+        """The stimulus over the stored window, in the simulator's unit, shape (time,)."""
+        from neuroinverse.simulators import make_simulator
+
+        simulator = make_simulator(self.spec["simulation"])
+        return simulator.stimulus()[simulator.window]
+
+    def read(self, name: str, start: int, stop: int) -> np.ndarray:
+        """Rows start to stop of theta, index, status, or signals/<name>.
+
+        Raises:
+            ShardError: If a shard in the range is missing, damaged, or not the one that was joined.
+        """
+        parts = []
+        for shard in range(start // self.shard_size, (stop - 1) // self.shard_size + 1):
+            first = shard * self.shard_size
+            path = self.shards[shard]
+            with _open(path) as file:
+                try:
+                    same = file.attrs["content_sha256"] == self._sums[shard]
+                    part = file[name][max(start - first, 0) : min(stop - first, self.shard_size)]
+                except (OSError, KeyError, RuntimeError) as error:
+                    raise ShardError(path, f"is truncated or altered ({error})", AGAIN) from error
+            if not same:
+                raise ShardError(path, "is not the shard that was joined", f"Remove {self.path} and run again")
+            parts.append(part)
+        return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+    def theta(self, start: int, stop: int) -> np.ndarray:
+        """Physical parameters, shape (stop − start, K)."""
+        return self.read("theta", start, stop)
+
+    def index(self, start: int, stop: int) -> np.ndarray:
+        """Indices of the simulations, shape (stop − start,)."""
+        return self.read("index", start, stop)
+
+    def status(self, start: int, stop: int) -> np.ndarray:
+        """Status of the simulations, shape (stop − start,); see STATUS_NAMES."""
+        return self.read("status", start, stop)
+
+    def signal(self, name: str, start: int, stop: int) -> np.ndarray:
+        """A signal, float32, shape (stop − start, time[, channel])."""
+        return self.read(f"signals/{name}", start, stop)
+
+
+def describe(path: Path) -> dict:
+    """What is inside a shard or dataset file, as plain values for `neuroinverse inspect`.
+
+    Raises:
+        ShardError: If the file cannot be read.
+    """
+    with _open(path) as file:
+        if not str(file.attrs.get("format", "")).startswith("neuroinverse-"):
+            raise ShardError(path, "was not written by neuroinverse", "Give a shard or a dataset file")
+        arrays = {}
+        file.visititems(
+            lambda name, item: arrays.update({name: f"{item.dtype} {item.shape}"}) if isinstance(item, h5py.Dataset) else None
+        )
+        result = {k: file.attrs[k] for k in ("format", "study", "dataset", "seconds_core")}
+        result["arrays"] = arrays
+        result["signals"] = [
+            asdict(Signal(n, d.attrs["unit"], float(d.attrs["dt_ms"]), d.shape[1:], float(d.attrs["t0_ms"])))
+            for n, d in file["signals"].items()
+        ]
+        result["spec"] = json.loads(file.attrs["spec"])
+        result["provenance"] = json.loads(file.attrs["provenance"])
+        result["content_sha256"] = file.attrs.get("content_sha256", "")
+        joined = "shards" in file
+    if joined:
+        dataset = Dataset(path)
+        result["n"], result["shards"], result["status"] = dataset.n, len(dataset.shards), dataset.status_counts
+    else:
+        attributes = verify_shard(path)
+        result["n"], result["status"] = sum(attributes["status_counts"].values()), attributes["status_counts"]
+    return result

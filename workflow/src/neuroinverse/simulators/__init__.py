@@ -1,0 +1,60 @@
+"""Forward models: one module per simulator."""
+
+import importlib
+import importlib.util
+from pathlib import Path
+
+from neuroinverse.errors import ConfigError
+from neuroinverse.simulators.base import Simulator
+
+# name in a study: module and class
+SIMULATORS = {
+    "hh_point": "hh_point:HHPoint",
+    "izhikevich": "izhikevich:Izhikevich",
+}
+
+MECHANISMS = Path(__file__).parent / "mechanisms"
+
+
+def simulator_class(simulator: dict) -> type[Simulator]:
+    """Finds the class that a study's `simulator` section names.
+
+    Args:
+        simulator: `name` of a simulator of the package, or `path` and `class` of the user's own.
+
+    Raises:
+        ConfigError: If there is no such simulator.
+    """
+    if "name" in simulator:
+        name = simulator["name"]
+        if name not in SIMULATORS:
+            raise ConfigError(
+                f"simulator.name: unknown simulator {name!r}; known: {', '.join(SIMULATORS)}. "
+                "For a simulator of your own give path and class"
+            )
+        module, class_name = SIMULATORS[name].split(":")
+        return getattr(importlib.import_module(f"neuroinverse.simulators.{module}"), class_name)
+    path = Path(simulator["path"])
+    if not path.is_file():
+        raise ConfigError(f"simulator.path: {path} does not exist")
+    module_spec = importlib.util.spec_from_file_location(f"neuroinverse_user_{path.stem}", path)
+    module = importlib.util.module_from_spec(module_spec)
+    module_spec.loader.exec_module(module)
+    found = getattr(module, simulator["class"], None)
+    if not (isinstance(found, type) and issubclass(found, Simulator)):
+        raise ConfigError(f"simulator.class: {path} has no subclass of Simulator named {simulator['class']!r}")
+    return found
+
+
+def make_simulator(spec: dict, library: Path | None = None) -> Simulator:
+    """Makes the simulator of a dataset's specification, with its parameters, protocol and options."""
+    section = spec["simulator"]
+    return simulator_class(section)(
+        free=[p["name"] for p in spec["parameters"]],
+        protocol=spec["protocol"],
+        fixed=section.get("fixed"),
+        engine=section.get("engine"),
+        options=section.get("options"),
+        library=library,
+        master_seed=spec["master_seed"],
+    )

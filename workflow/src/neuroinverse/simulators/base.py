@@ -1,0 +1,148 @@
+"""The contract of a simulator: physical parameters in, signals out."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from neuroinverse.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class ParameterInfo:
+    """A parameter that a simulator offers: unit, default value in it, and meaning."""
+
+    unit: str
+    default: float
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One output of a simulator.
+
+    Args:
+        name: Name in the shard and in the study.
+        unit: Physical unit.
+        dt_ms: Sampling interval (ms).
+        shape: Shape of one simulation's array: (time,) or (time, channel).
+        t0_ms: Time of the first sample (ms).
+    """
+
+    name: str
+    unit: str
+    dt_ms: float
+    shape: tuple[int, ...]
+    t0_ms: float = 0.0
+
+
+class Simulator(ABC):
+    """A forward model.
+
+    Subclasses declare what they offer in class attributes and import their engine only inside `simulate`.
+
+    Args:
+        free: Names of the inferred parameters: the columns of theta.
+        fixed: Values for other parameters, by name, in the parameter's unit; defaults hold where it is silent.
+        protocol: `dt_ms`, `duration_ms`, `stimulus`, and optionally `record_ms`, the stored window.
+        engine: One of `engines`; the first, the reference, where it is not given.
+        options: What the simulator documents.
+        library: Compiled mechanisms, for simulators that have `mechanisms`.
+        master_seed: Seed for noise in the stimulus.
+
+    Raises:
+        ConfigError: If a parameter, engine or option is unknown, or the protocol does not fit.
+    """
+
+    parameters: ClassVar[Mapping[str, ParameterInfo]]
+    stimulus_unit: ClassVar[str]
+    engines: ClassVar[tuple[str, ...]] = ("python",)
+    mechanisms: ClassVar[tuple[str, ...]] = ()
+    options: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self,
+        free: Sequence[str],
+        protocol: Mapping,
+        fixed: Mapping[str, float] | None = None,
+        engine: str | None = None,
+        options: Mapping | None = None,
+        library: Path | None = None,
+        master_seed: int = 0,
+    ):
+        name = type(self).__name__
+        for what, given, known in (
+            ("parameter", free, self.parameters),
+            ("parameter", fixed or {}, self.parameters),
+            ("engine", [engine] if engine else [], self.engines),
+            ("option", options or {}, self.options),
+        ):
+            for item in given:
+                if item not in known:
+                    raise ConfigError(f"{name} has no {what} {item!r}; it has {', '.join(known) or 'none'}")
+        both = set(free) & set(fixed or {})
+        if both:
+            raise ConfigError(f"{name}: {', '.join(sorted(both))} cannot be both inferred and fixed")
+        self.free = tuple(free)
+        self.fixed = {k: v.default for k, v in self.parameters.items() if k not in free} | dict(fixed or {})
+        self.engine = engine or self.engines[0]
+        self.settings = dict(options or {})
+        self.library = library
+        self.master_seed = master_seed
+        self._read_protocol(protocol)
+
+    def _read_protocol(self, protocol: Mapping) -> None:
+        self.dt_ms = float(protocol["dt_ms"])
+        self.stimulus_spec = protocol["stimulus"]
+        if self.stimulus_spec["unit"] != self.stimulus_unit:
+            raise ConfigError(
+                f"protocol.stimulus.unit is {self.stimulus_spec['unit']!r}; "
+                f"{type(self).__name__} takes {self.stimulus_unit!r}"
+            )
+        self.n_steps = self._samples("duration_ms", protocol["duration_ms"])
+        start, stop = protocol.get("record_ms") or (0, protocol["duration_ms"])
+        self.window = slice(self._samples("record_ms", start), self._samples("record_ms", stop))
+        if not 0 <= self.window.start < self.window.stop <= self.n_steps:
+            raise ConfigError(
+                f"protocol.record_ms is [{start:g}, {stop:g}]; expected 0 <= start < stop <= duration_ms "
+                f"({protocol['duration_ms']:g})"
+            )
+
+    def _samples(self, key: str, time_ms: float) -> int:
+        samples = round(time_ms / self.dt_ms)
+        if abs(samples * self.dt_ms - time_ms) > 1e-6 * self.dt_ms * max(samples, 1):
+            raise ConfigError(f"protocol.{key}: {time_ms:g} ms is no whole number of steps of dt_ms {self.dt_ms:g}")
+        return samples
+
+    def stimulus(self):
+        """The injected waveform, in `stimulus_unit`, float64, shape (n_steps,)."""
+        from neuroinverse.stimuli import waveform
+
+        return waveform(self.stimulus_spec, self.n_steps, self.dt_ms, self.master_seed)
+
+    def columns(self, theta) -> dict:
+        """All parameters by name, each of shape (batch,): the inferred ones from theta, the others fixed."""
+        import numpy as np
+
+        values = {name: np.full(len(theta), value) for name, value in self.fixed.items()}
+        return values | {name: theta[:, i] for i, name in enumerate(self.free)}
+
+    @property
+    @abstractmethod
+    def signals(self) -> tuple[Signal, ...]:
+        """The outputs, in a fixed order."""
+
+    @abstractmethod
+    def simulate(self, theta, seeds) -> dict:
+        """Runs a batch.
+
+        A simulation's result may depend on its own row of theta and its own seed alone, never on the batch.
+
+        Args:
+            theta: Physical parameters, float64, shape (batch, n_parameters), columns in the order of `free`.
+            seeds: One seed per simulation, uint64, shape (batch,).
+
+        Returns:
+            Arrays by signal name, shape (batch, time[, channel]); NaN where a simulation failed.
+        """

@@ -1,0 +1,84 @@
+"""Many point cells in one NEURON process and one run.
+
+A batch shares the fixed-step loop, which runs in compiled code (`psolve`), and one played stimulus: the overhead per
+step, which dominates one-compartment cells, is paid once per batch. Cells are not coupled and no mechanism uses a
+look-up table, so that a trace is the same to the bit in any batch.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import chdir
+from pathlib import Path
+
+import numpy as np
+
+from neuroinverse.errors import ConfigError
+
+
+def hoc(library: Path):
+    """NEURON's interpreter with the compiled mechanisms loaded.
+
+    Args:
+        library: The shared library that `compile_mechanisms` made.
+
+    Raises:
+        ConfigError: If the library is missing.
+    """
+    if library is None or not Path(library).is_file():
+        raise ConfigError(f"{library}: no compiled mechanisms there; make them with: neuroinverse compile_mechanisms")
+    path = str(Path(library).resolve())
+    os.environ.setdefault("NEURON_MODULE_OPTIONS", "-nogui")
+    # on import NEURON loads whatever x86_64/ stands in the working directory: give it an empty one
+    with tempfile.TemporaryDirectory() as empty, chdir(empty):
+        from neuron import h
+    if path not in _loaded:
+        h.nrn_load_dll(path)
+        _loaded.add(path)
+    return h
+
+
+_loaded: set[str] = set()
+
+
+def run_batch(
+    h, make_cell: Callable[[int], tuple], n_cells: int, stimulus: np.ndarray, stimulus_reference: str, dt_ms: float,
+    v_init: float, celsius: float, window: slice,
+) -> np.ndarray:
+    """Runs uncoupled cells together and records one variable of each.
+
+    Args:
+        h: NEURON's interpreter.
+        make_cell: Called with 0 … n_cells − 1; returns (objects to keep alive, reference to the recorded variable).
+        n_cells: Size of the batch.
+        stimulus: Waveform in the mechanism's unit, shape (n_steps,); step i sees its mean over the step.
+        stimulus_reference: Global variable that carries it, such as "density_shared_current".
+        dt_ms: Time step (ms).
+        v_init: Initial membrane potential (mV).
+        celsius: Temperature (degC).
+        window: Samples that are kept.
+
+    Returns:
+        Recorded variable, float32, shape (n_cells, window).
+    """
+    h.celsius = celsius
+    h.CVode().active(False)
+    h.dt = dt_ms
+    cells, vectors = [], []
+    for i in range(n_cells):
+        cell, reference = make_cell(i)
+        cells.append(cell)
+        # without an interval NEURON samples at every step: no event per cell and step
+        vectors.append(h.Vector().record(reference))
+    amplitude = h.Vector(stimulus)
+    times = h.Vector(np.arange(len(stimulus)) * dt_ms)
+    # "continuous" playing is linear between samples and is read at the middle of each step
+    amplitude.play(getattr(h, f"_ref_{stimulus_reference}"), times, True)
+    solver = h.ParallelContext()
+    solver.set_maxstep(10)
+    h.finitialize(v_init)
+    solver.psolve((window.stop - 1) * dt_ms)
+    result = np.empty((n_cells, window.stop - window.start), dtype=np.float32)
+    for i, vector in enumerate(vectors):
+        result[i] = vector.as_numpy()[window]
+    return result

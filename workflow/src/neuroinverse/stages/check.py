@@ -1,0 +1,28 @@
+"""check: reads a study file as the workflow does, and says what it asks for."""
+
+from pathlib import Path
+
+from neuroinverse.config import load_study, read_config
+from neuroinverse.estimators.architecture import layer_shapes
+from neuroinverse.features import feature_shape
+
+
+def run(study: str, scale: str = "demo") -> None:
+    """Checks a study and prints its prior, sizes and networks.
+
+    Raises:
+        ConfigError: At the first thing that is wrong.
+    """
+    config = Path("config/config.yaml")
+    checked = load_study(study, scale, read_config(config)["master_seed"] if config.is_file() else 0)
+    print(f"{checked.name} at scale {scale}: {checked.settings['title']}")
+    for p in checked.parameters.parameters:
+        print(f"  {p.name}: {p.low:g} to {p.high:g} {p.unit}, {p.scale}")
+    for dataset in ("train", "test"):
+        n, shards = checked.n(dataset), len(checked.shards(dataset))
+        print(f"  {dataset}: {n} simulations in {shards} shards, {checked.megabytes(dataset):.0f} MB")
+    for name in checked.estimators:
+        settings = checked.estimator(name)
+        shape = feature_shape(settings["features"], checked.signals[settings["signal"]])
+        layers = ", ".join(f"{layer} {'×'.join(map(str, s))}" for layer, s in layer_shapes(*shape, settings["hyperparameters"]))
+        print(f"  {name}: {settings['folds']} folds; input {shape[0]}×{shape[1]}, {layers}")

@@ -1,0 +1,109 @@
+"""predict: the parameters behind traces of the user's."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from neuroinverse.errors import ConfigError
+from neuroinverse.estimators.ensemble import Ensemble
+from neuroinverse.files import atomic
+
+
+def run(
+    model: Path, input: Path, output: Path | None = None, dt_ms: float | None = None, start_ms: float = 0.0,
+    dataset: str | None = None,
+) -> pd.DataFrame:
+    """Infers parameters, with errors, of recorded traces.
+
+    Args:
+        model: An estimator's folder (with fold-*/model.keras) or one .keras file.
+        input: Traces in the unit of the training signal: .csv (one column per trace; a column named time_ms gives the
+            sampling), .npy of shape (time,) or (n, time), or .h5 (one of this project's, or with `dataset`).
+        output: CSV to write; standard output when None.
+        dt_ms: Sampling interval of the input (ms); that of the training when None.
+        start_ms: Time in the protocol (ms) of the input's first sample.
+        dataset: Path of the array in an .h5 file of another origin.
+
+    Returns:
+        One row per trace and parameter: trace, parameter, unit, value, low, high (value ∓ one stated error),
+        spread_unit, out_of_range.
+
+    Raises:
+        ConfigError: If the input cannot be read, or does not cover what the estimator was trained on.
+    """
+    files = sorted(model.glob("fold-*/model.keras")) if model.is_dir() else [model]
+    ensemble = Ensemble(files)
+    names, traces, time_ms = _read(input, ensemble.signal, dataset)
+    if time_ms is not None:
+        dt_ms, start_ms = float(np.diff(time_ms).mean()), float(time_ms[0])
+    signals = _resample(traces, ensemble.signal, dt_ms or ensemble.signal["dt_ms"], start_ms, input)
+    predictions = ensemble.predict(signals)
+    space = ensemble.parameters
+    ends = [space.to_physical(predictions.mean + sign * predictions.error) for sign in (-1, 0, 1)]
+    rows = [
+        {
+            "trace": name, "parameter": p.name, "unit": p.unit, "value": ends[1][i, k], "low": ends[0][i, k],
+            "high": ends[2][i, k], "spread_unit": predictions.sd[i, k], "out_of_range": predictions.out_of_range[i],
+        }
+        for i, name in enumerate(names)
+        for k, p in enumerate(space.parameters)
+    ]
+    table = pd.DataFrame(rows)
+    if output is None:
+        table.to_csv(sys.stdout, index=False, float_format="%.6g")
+    else:
+        with atomic(output) as temporary:
+            table.to_csv(temporary, index=False)
+    outside = int((predictions.out_of_range > 1).sum())
+    if outside:
+        print(f"{outside} of {len(names)} traces give parameters outside the training range: do not trust them", file=sys.stderr)
+    return table
+
+
+def _read(path: Path, signal: dict, dataset: str | None) -> tuple[list[str], np.ndarray, np.ndarray | None]:
+    """Names, traces of shape (n, time[, channel]), and time (ms) where the file has it."""
+    if not path.is_file():
+        raise ConfigError(f"{path} does not exist")
+    time_ms = None
+    try:
+        if path.suffix == ".csv":
+            table = pd.read_csv(path)
+            if "time_ms" in table:
+                time_ms = table.pop("time_ms").to_numpy(float)
+            names, traces = [str(c) for c in table.columns], table.to_numpy(float).T
+        elif path.suffix == ".npy":
+            traces = np.atleast_2d(np.load(path))
+            names = [str(i) for i in range(len(traces))]
+        elif path.suffix in (".h5", ".hdf5"):
+            import h5py
+
+            with h5py.File(path) as file:
+                traces = np.atleast_2d(file[dataset or f"signals/{signal['name']}"][:])
+                names = [str(i) for i in (file["index"][:] if "index" in file and not dataset else range(len(traces)))]
+        else:
+            raise ConfigError(f"{path}: expected .csv, .npy or .h5")
+    except (ValueError, KeyError, OSError) as error:
+        raise ConfigError(f"{path}: cannot be read as traces ({error})") from error
+    if not np.isfinite(traces).all():
+        raise ConfigError(f"{path}: holds values that are not finite (or a header is missing); clean the traces first")
+    return names, traces, time_ms
+
+
+def _resample(traces: np.ndarray, signal: dict, dt_ms: float, start_ms: float, source: Path) -> np.ndarray:
+    """The trained window at the trained sampling, by linear interpolation where the sampling differs."""
+    n, dt, t0 = signal["shape"][0], signal["dt_ms"], signal["t0_ms"]
+    given = start_ms + np.arange(traces.shape[1]) * dt_ms
+    wanted = t0 + np.arange(n) * dt
+    if traces.shape[1] == n and abs(dt_ms - dt) < 1e-9 and start_ms == 0.0:
+        return traces  # just the window
+    if wanted[0] < given[0] - dt / 2 or wanted[-1] > given[-1] + dt / 2:
+        raise ConfigError(
+            f"{source}: spans {given[0]:g} to {given[-1]:g} ms at {dt_ms:g} ms; the estimator needs {wanted[0]:g} to "
+            f"{wanted[-1]:g} ms ({n} samples at {dt:g} ms) of {signal['name']} in {signal['unit']}. "
+            "Give --dt-ms and --start-ms, or record the whole protocol"
+        )
+    if traces.ndim > 2:
+        raise ConfigError(f"{source}: traces with channels must be sampled as trained, {n} samples at {dt:g} ms")
+    return np.stack([np.interp(wanted, given, trace) for trace in traces])

@@ -1,0 +1,260 @@
+"""The report of a study: one HTML page that needs no other file."""
+
+import base64
+import json
+import math
+import struct
+from pathlib import Path
+
+from neuroinverse.evaluation.captions import CAPTIONS
+from neuroinverse.evaluation.style import DPI, duration, exact, number, unit_text
+from neuroinverse.files import atomic
+
+TEMPLATES = Path(__file__).parent.parent / "reports"
+
+LABELS = {
+    "mse_unit": "mean squared error of the ensemble, unit parameters",
+    "mse_unit_folds_mean": "mean squared error of a single fold, unit parameters",
+    "train_seconds_per_fold": "training time per fold (s)",
+    "n_train": "training simulations",
+    "n_test": "test simulations",
+    "out_of_range_fraction": "fraction of predictions outside of the prior",
+}
+# figures that are better when smaller; of any other key a report gives the ratio and no verdict
+LOWER_IS_BETTER = ("mse", "rmse", "mae", "error", "seconds", "out_of_range")
+# pixels of a page per inch of a figure: 8 inches are the width of the text
+PIXELS_PER_INCH = 114
+
+
+def run(spec: dict, metrics: list[Path], figures: list[Path], datasets: list[Path], output: Path) -> None:
+    """Writes the report of a study.
+
+    Args:
+        spec: Specification of the step.
+        metrics: metrics.json of every estimator, in the order of `spec["estimators"]`.
+        figures: Folders with the figures of every estimator, in the same order.
+        datasets: The study's datasets, the training set among them.
+        output: The page.
+
+    Raises:
+        ShardError: If a dataset is damaged.
+    """
+    import yaml
+
+    from neuroinverse.shards import Dataset
+
+    data = [Dataset(path) for path in datasets]
+    evaluations = [json.loads(Path(path).read_text(encoding="utf-8")) for path in metrics]
+    table = [dataset_row(d, Path(path)) for d, path in zip(data, datasets, strict=True)]
+    space = {p.name: p for p in data[0].parameters.parameters}
+    estimators = [
+        estimator_section(name, evaluation, Path(folder), space, spec["settings"])
+        for name, evaluation, folder in zip(spec["estimators"], evaluations, figures, strict=True)
+    ]
+    signals = [signal_row(signal) for signal in data[0].signals.values()]
+    page = render(
+        "study.html",
+        **{key: spec[key] for key in ("study", "scale", "title", "question", "references", "command")},
+        date=max((e["provenance"].get("date", "")[:10] for e in evaluations), default=""),
+        headline=headline(evaluations, spec["settings"], data[0], len(space)),
+        estimators=estimators,
+        datasets=table,
+        statuses=list(dict.fromkeys(status for row in table for status in row["status_counts"])),
+        provenance=provenance_rows(
+            {f"evaluation of {e['name']}": e["metrics"]["provenance"] for e in estimators}
+            | {f"dataset {row['name']}": row["provenance"] for row in table}
+        ),
+        failures=failures_sentence(sum(d.n_failed for d in data), sum(d.n for d in data)),
+        signals=signals,
+        settings=yaml.safe_dump(spec["settings"], sort_keys=False, allow_unicode=True, default_flow_style=None, width=100),
+    )
+    with atomic(output) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def render(template: str, **values) -> str:
+    """Fills a template of the package; every value is escaped for HTML."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"number": number, "exact": exact, "duration": duration, "unit": unit_text, "percent": percent}
+    return environment.get_template(template).render(**values)
+
+
+def percent(fraction) -> str:
+    """A fraction as percent with one decimal; a dash for none."""
+    return "–" if fraction is None else f"{100 * fraction:.1f} %"
+
+
+def published_rows(metrics: dict) -> list[dict]:
+    """Results beside the published figures.
+
+    Args:
+        metrics: Contents of metrics.json.
+
+    Returns:
+        Per published key: `key`, `label`, `here`, `published`, `ratio` (here / published), `met` (None where the
+        report gives no verdict) and `remark`, which says why not.
+    """
+    rows = []
+    for key, published in metrics.get("published", {}).items():
+        here = metrics.get(key)
+        comparable = isinstance(here, int | float) and not isinstance(here, bool)
+        smaller_is_better = any(word in key for word in LOWER_IS_BETTER)
+        rows.append(
+            {
+                "key": key,
+                "label": LABELS.get(key, key),
+                "here": here if comparable else None,
+                "published": published,
+                "ratio": here / published if comparable and published else None,
+                "met": here <= published if comparable and smaller_is_better else None,
+                "remark": "for comparison" if comparable else "not measured",
+            }
+        )
+    return rows
+
+
+def headline(evaluations: list[dict], settings: dict, dataset, n_parameters: int) -> str:
+    """What was inferred from what, in a sentence."""
+    used = [settings["estimators"][e["estimator"].partition("@")[0]]["signal"] for e in evaluations]
+    traces = []
+    for name in dict.fromkeys(used):
+        signal = dataset.signals[name]
+        channels = math.prod(signal.shape[1:])
+        length = exact(signal.shape[0] * signal.dt_ms)
+        kind = "voltage" if "voltage" in name and signal.unit == "mV" else name.replace("_", " ")
+        traces.append(f"a {length} ms {kind} trace" + (f" of {channels} channels" if channels > 1 else ""))
+    n_train = " or ".join(dict.fromkeys(number(e["n_train"]) for e in evaluations))
+    n_test = " or ".join(dict.fromkeys(number(e["n_test"]) for e in evaluations))
+    what = f"{n_parameters} parameter{'s' * (n_parameters != 1)} from {' or '.join(traces)}"
+    return f"{what}; {n_train} training traces, {n_test} test traces that no training saw."
+
+
+def result_sentence(metrics: dict) -> str:
+    """The result of an estimator in words."""
+    errors = {name: row["error_percent_of_range"] for name, row in metrics["parameters"].items()}
+    overall = number(50 * math.sqrt(metrics["mse_unit"]), 2)
+    folds = len(metrics["mse_unit_folds"])
+    subject = f"the mean of {folds} folds errs" if folds > 1 else "the single fold errs"
+    text = f"{subject} by {overall} % of the prior's range (root mean square over all parameters)"
+    best, worst = min(errors, key=errors.get), max(errors, key=errors.get)
+    if number(errors[best], 2) != number(errors[worst], 2):
+        text += f", from {number(errors[best], 2)} % for {best} to {number(errors[worst], 2)} % for {worst}"
+    verdicts = [(row["label"], row["met"]) for row in published_rows(metrics) if row["met"] is not None]
+    if verdicts:
+        met = sum(met for _, met in verdicts)
+        text += f". {met} of {len(verdicts)} published figure{'s' * (len(verdicts) != 1)} met"
+    return text + "."
+
+
+def estimator_section(name: str, metrics: dict, folder: Path, space: dict, settings: dict) -> dict:
+    """What the template shows of one estimator.
+
+    Args:
+        name: The estimator.
+        metrics: Contents of its metrics.json.
+        folder: Folder with its figures; those that are not there are left out.
+        space: The parameters by name.
+        settings: The study's settings, whose descriptions of parameters are shown.
+    """
+    descriptions = {p["name"]: p.get("description", "") for p in settings.get("parameters", [])}
+    rows = []
+    for parameter, errors in metrics["parameters"].items():
+        known = space.get(parameter)
+        rows.append(
+            {
+                "name": parameter,
+                "description": descriptions.get(parameter) or (known.description if known else ""),
+                "low": known.low if known else None,
+                "high": known.high if known else None,
+                "scale": known.scale if known else "linear",
+                "coverage": (metrics["coverage_parameters"] or {}).get(parameter, {}).get("0.9"),
+                **errors,
+            }
+        )
+    published = published_rows(metrics)
+    return {
+        "name": name,
+        "metrics": metrics,
+        "sentence": result_sentence(metrics),
+        "published": published,
+        "times": any("seconds" in row["key"] for row in published),
+        "parameters": rows,
+        "figures": embedded_figures(folder),
+        "unpredicted": metrics.get("n_unpredicted", 0),
+    }
+
+
+def embedded_figures(folder: Path) -> list[dict]:
+    """Figures of an estimator as base64, in the order of the captions."""
+    found = []
+    for name, (title, caption) in CAPTIONS.items():
+        path = folder / f"{name}.png"
+        if path.is_file():
+            content = path.read_bytes()
+            # the width in pixels stands at a fixed place in every PNG
+            inches = struct.unpack(">I", content[16:20])[0] / DPI
+            found.append(
+                {
+                    "title": title,
+                    "caption": caption,
+                    "data": base64.b64encode(content).decode("ascii"),
+                    "width": round(inches * PIXELS_PER_INCH),
+                }
+            )
+    return found
+
+
+def dataset_row(dataset, path: Path) -> dict:
+    """What the template shows of one dataset."""
+    return {
+        "name": path.stem,
+        "n": dataset.n,
+        "status_counts": dataset.status_counts,
+        "seconds_core": dataset.seconds_core,
+        "seconds_each": dataset.seconds_core / dataset.n if dataset.n else None,
+        "provenance": dict(dataset.provenance),
+    }
+
+
+def provenance_rows(columns: dict[str, dict]) -> dict:
+    """Provenance of several steps side by side.
+
+    Args:
+        columns: For each step its provenance, text by name.
+
+    Returns:
+        `columns`, the steps, and `rows`, (name, one text per step); a dash where a step does not state it.
+    """
+    names = dict.fromkeys(name for values in columns.values() for name in values)
+    return {
+        "columns": list(columns),
+        "rows": [(name, [values.get(name, "–") for values in columns.values()]) for name in names],
+    }
+
+
+def signal_row(signal) -> dict:
+    """What the template shows of one signal."""
+    return {
+        "name": signal.name,
+        "unit": signal.unit,
+        "start": float(signal.t0_ms),
+        "stop": float(signal.t0_ms + signal.shape[0] * signal.dt_ms),
+        "dt_ms": float(signal.dt_ms),
+        "shape": " × ".join(number(int(n)) for n in signal.shape),
+    }
+
+
+def failures_sentence(n_failed: int, n: int) -> str:
+    """How many simulations failed, and what became of them."""
+    if not n_failed:
+        return "No simulation failed."
+    verb = "failed and is" if n_failed == 1 else "failed and are"
+    return f"{number(n_failed)} of {number(n)} simulations ({number(100 * n_failed / n, 2)} %) {verb} left out."

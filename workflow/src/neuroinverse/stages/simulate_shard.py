@@ -1,0 +1,118 @@
+"""simulate_shard: draws parameters by index, simulates them in batches on all given threads, writes one shard."""
+
+import multiprocessing
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from neuroinverse.parameters import ParameterSpace
+from neuroinverse.progress import Progress
+from neuroinverse.shards import NOT_FINITE, OK, RAISED, write_shard
+from neuroinverse.simulators import make_simulator
+
+# cells per run: past about 50, a batch of point cells gains little more and only delays progress
+BATCH = 50
+
+
+def run(spec: dict, output: Path, threads: int = 1, library: Path | None = None) -> dict[str, int]:
+    """Simulates [start, stop) of a dataset.
+
+    Args:
+        spec: `simulation`, `start`, `stop`.
+        output: The shard.
+        threads: Worker processes.
+        library: Compiled mechanisms, where the simulator has some.
+
+    Returns:
+        Number of simulations by status name.
+    """
+    simulation, indices = spec["simulation"], np.arange(spec["start"], spec["stop"])
+    space = ParameterSpace.from_table(simulation["parameters"])
+    theta, seeds = space.draw(simulation["master_seed"], f"{simulation['study']}/{simulation['dataset']}", indices)
+    signals = make_simulator(simulation).signals
+    seconds = 0.0
+    progress = Progress(len(indices), "simulations")
+
+    def blocks(pool: ProcessPoolExecutor) -> Iterator:
+        nonlocal seconds
+        size = max(1, min(BATCH, -(-len(indices) // threads)))
+        starts = range(0, len(indices), size)
+        waiting: list[tuple[int, Future]] = []
+        for start in starts:
+            rows = slice(start, start + size)
+            waiting.append((start, pool.submit(_simulate, theta[rows], seeds[rows])))
+            # two batches per worker are in flight, so memory does not grow with the shard
+            if len(waiting) >= 2 * threads or start == starts[-1]:
+                drain = len(waiting) if start == starts[-1] else 1
+                for offset, future in waiting[:drain]:
+                    values, status, spent = future.result()
+                    seconds += spent
+                    progress.add(len(status))
+                    yield offset, values, status
+                del waiting[:drain]
+
+    # spawned, not forked: NEURON and the threads of numerical libraries do not survive a fork
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(threads, context, _start_worker, (simulation, library)) as pool:
+        try:
+            counts = write_shard(output, spec, theta, signals, blocks(pool), lambda: seconds)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    progress.close()
+    if counts["ok"] < len(indices):
+        print(f"{output}: {counts}", file=sys.stderr)
+    return counts
+
+
+_simulator = None
+
+
+def _start_worker(simulation: dict, library: Path | None) -> None:
+    global _simulator
+    _simulator = make_simulator(simulation, library)
+
+
+def _simulate(theta, seeds):
+    start = time.process_time()
+    values, status = simulate_batch(_simulator, theta, seeds)
+    return values, status, time.process_time() - start
+
+
+def simulate_batch(simulator, theta, seeds) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Runs a batch such that a failure costs only the simulation that failed.
+
+    A batch that raises is halved until the failing simulations stand alone: theirs are NaN.
+
+    Args:
+        simulator: The simulator.
+        theta: Physical parameters, shape (batch, K).
+        seeds: Seeds, shape (batch,).
+
+    Returns:
+        Arrays by signal name, float32, and status, uint8, shape (batch,).
+    """
+    try:
+        values = simulator.simulate(theta, seeds)
+    except Exception:
+        if len(theta) == 1:
+            print(f"simulation with theta {theta[0].tolist()} failed:\n{traceback.format_exc()}", file=sys.stderr)
+            empty = {s.name: np.full((1, *s.shape), np.nan, np.float32) for s in simulator.signals}
+            return empty, np.array([RAISED], np.uint8)
+        middle = len(theta) // 2
+        left, right = (simulate_batch(simulator, theta[half], seeds[half]) for half in (slice(middle), slice(middle, None)))
+        return {k: np.concatenate([left[0][k], right[0][k]]) for k in left[0]}, np.concatenate([left[1], right[1]])
+    status = np.full(len(theta), OK, np.uint8)
+    result = {}
+    for signal in simulator.signals:
+        array = np.asarray(values[signal.name], np.float32)
+        if array.shape != (len(theta), *signal.shape):
+            raise ValueError(f"simulator gave {signal.name} of shape {array.shape}, expected {(len(theta), *signal.shape)}")
+        status[~np.isfinite(array).reshape(len(theta), -1).all(axis=1)] = NOT_FINITE
+        result[signal.name] = array
+    return result, status

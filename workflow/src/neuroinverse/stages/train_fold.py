@@ -1,0 +1,77 @@
+"""train_fold: trains one of k networks on the shards of a dataset."""
+
+from pathlib import Path
+
+import numpy as np
+
+from neuroinverse.estimators.modelfile import save_model
+from neuroinverse.parameters import ParameterSpace, seed_sequence
+from neuroinverse.provenance import collect
+from neuroinverse.shards import Dataset
+
+
+def run(spec: dict, dataset: Path, output: Path, history: Path, threads: int = 1, memory_mb: float = 2000) -> dict:
+    """Trains a fold, or goes on with it after a kill.
+
+    Args:
+        spec: Specification of the training.
+        dataset: The training dataset.
+        output: The saved estimator (.keras).
+        history: CSV of the epochs.
+        threads: CPU threads.
+        memory_mb: Memory for signals (MB).
+
+    Returns:
+        The metadata that is saved in the estimator.
+    """
+    # TensorFlow reads its settings when it starts: devices come first
+    from neuroinverse.estimators import devices
+
+    study = spec["simulation"]["study"]
+    seed = int(seed_sequence(spec["master_seed"], f"{study}/train_fold", spec["fold"]).generate_state(1)[0] >> 1)
+    scope = devices.use_devices(spec["gpus"], spec["precision"], threads, seed)
+    from neuroinverse.estimators import cnn, streaming, training
+
+    data_file = Dataset(dataset)
+    parameters = ParameterSpace.from_table(spec["parameters"])
+    data = streaming.FoldData(
+        data_file, spec["signal"], parameters, spec["folds"], spec["fold"], memory_mb * 1e6, seed
+    )
+    signal, h = data_file.signals[spec["signal"]], spec["hyperparameters"]
+    with scope:
+        statistics = cnn.feature_statistics(data.training_signals)
+        model = cnn.build_model(signal, spec["features"], h, len(parameters.parameters), statistics)
+        model.compile(cnn.make_optimizer(h), h["lossName"])
+        checkpoint = training.Checkpoint(output.parent / "checkpoint", spec)
+        state = training.fit(model, data, h, checkpoint)
+        metadata = {
+            "parameters": parameters.to_table(),
+            "signal": {
+                "name": signal.name, "unit": signal.unit, "dt_ms": signal.dt_ms, "shape": list(signal.shape),
+                "t0_ms": signal.t0_ms,
+            },
+            "features": spec["features"],
+            "spec": spec,
+            "n_train": data.n_train,
+            "n_validation": data.n_validation,
+            "n_weights": int(model.count_params()),
+            "epochs": state.epoch,
+            "best_epoch": state.best_epoch,
+            "train_seconds": round(state.seconds, 3),
+            "validation_rmse_unit": _validation_rmse(model, data),
+            "provenance": collect(spec),
+        }
+        save_model(cnn.to_physical_model(model, parameters), metadata, output)
+    training.write_history(state.history, history)
+    checkpoint.remove()
+    return metadata
+
+
+def _validation_rmse(model, data) -> list[float] | None:
+    """Root mean squared error per unit parameter over the held-out simulations; None where nothing is held out."""
+    if not data.n_validation:
+        return None
+    squares = 0.0
+    for x, y in data.validation().as_numpy_iterator():
+        squares = squares + ((model.predict_on_batch(x) - y).astype(np.float64) ** 2).sum(axis=0)
+    return np.sqrt(squares / data.n_validation).tolist()
