@@ -10,11 +10,13 @@ import pyarrow.parquet as pq
 from neuroinverse.parameters import Parameter, ParameterSpace
 
 
-def make_space(count: int = 2, log: tuple[int, ...] = ()) -> ParameterSpace:
+def make_space(count: int = 2, log: tuple[int, ...] = (), prefix: str = "g_channel") -> ParameterSpace:
     """A space of `count` parameters; those numbered in `log` are on a log scale."""
     return ParameterSpace(
         tuple(
-            Parameter(f"g_channel{k}", "S/cm2", 0.01 * (k + 1), 0.04 * (k + 1), "log" if k in log else "linear", "density")
+            Parameter(
+                f"{prefix}{k}", "S/cm2", 0.01 * (k + 1), 0.04 * (k + 1), "log" if k in log else "linear", "density"
+            )
             for k in range(count)
         )
     )
@@ -78,7 +80,9 @@ class FakeDataset:
         self.status_counts = {"ok": n - 2, "not finite": 2, "raised an error": 0}
         self.parameters = space
         self.spec = {"n": n, "simulation": {"dataset": name, "simulator": {"name": "hh_point"}}}
-        self.signals = {"soma_voltage": SimpleNamespace(name="soma_voltage", unit=unit, dt_ms=0.1, t0_ms=2.0, shape=shape)}
+        self.signals = {
+            "soma_voltage": SimpleNamespace(name="soma_voltage", unit=unit, dt_ms=0.1, t0_ms=2.0, shape=shape)
+        }
         time = 2 + 0.1 * np.arange(1500)
         self.stimulus = np.sin(time**2 / 500) * (time > 10) if stimulus else None
         self.provenance = {"revision": "abc123", "host": "node1"}

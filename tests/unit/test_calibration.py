@@ -56,8 +56,6 @@ def test_band_narrows_with_the_number_of_simulations_and_stays_within_bounds():
 
 def test_band_holds_about_95_percent_of_honest_coverages():
     rng = np.random.default_rng(2)
-    observed = [
-        calibration.coverage(rng.normal(size=(200, 1)), np.ones((200, 1)), (0.7,))[0, 0] for _ in range(600)
-    ]
+    observed = [calibration.coverage(rng.normal(size=(200, 1)), np.ones((200, 1)), (0.7,))[0, 0] for _ in range(600)]
     low, high = calibration.sampling_band([0.7], 200)
     assert 0.92 < np.mean((observed >= low[0]) & (observed <= high[0])) < 0.98

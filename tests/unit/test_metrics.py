@@ -29,7 +29,7 @@ def predictions_of(true_unit, mean_unit, space, **changes):
 def test_errors_of_a_constant_offset_are_exact():
     # ranges 0.01 … 0.04 and 0.02 … 0.08: a unit of the unit parameter is 0.015 and 0.03
     true = np.linspace(-0.8, 0.8, 41)[:, None] * [1, -1]
-    errors = metrics.parameter_errors(predictions_of(true, true + [0.1, -0.2], make_space(2)))
+    errors = metrics.parameter_errors(predictions_of(true, true + np.array([0.1, -0.2]), make_space(2)))
     assert list(errors) == ["g_channel0", "g_channel1"]
     first, second = errors["g_channel0"], errors["g_channel1"]
     assert first["unit"] == "S/cm2"
@@ -57,7 +57,9 @@ def test_log_parameter_is_judged_by_its_logarithm():
 def test_r2_is_one_for_truth_zero_for_the_mean_and_none_without_variation():
     true = np.linspace(-1, 1, 11)[:, None]
     assert metrics.parameter_errors(predictions_of(true, true, make_space(1)))["g_channel0"]["r2"] == 1
-    assert metrics.parameter_errors(predictions_of(true, 0 * true, make_space(1)))["g_channel0"]["r2"] == pytest.approx(0)
+    assert metrics.parameter_errors(predictions_of(true, 0 * true, make_space(1)))["g_channel0"]["r2"] == pytest.approx(
+        0
+    )
     assert metrics.parameter_errors(predictions_of(0 * true, true, make_space(1)))["g_channel0"]["r2"] is None
 
 
@@ -132,7 +134,7 @@ def test_binned_mean_includes_the_upper_edge_and_leaves_out_what_is_outside():
 
 
 def test_example_rows_run_from_good_to_bad():
-    order = np.random.default_rng(1).permutation(101)
-    predictions = predictions_of(np.zeros((101, 1)), order[:, None] / 101, make_space(1))
-    assert order[metrics.example_rows(predictions, 5)].tolist() == [5, 28, 50, 72, 95]
+    order = np.random.default_rng(1).permutation(1001)
+    predictions = predictions_of(np.zeros((1001, 1)), order[:, None] / 1001, make_space(1))
+    assert order[metrics.example_rows(predictions, 5)].tolist() == [50, 275, 500, 725, 950]
     assert len(metrics.example_rows(predictions_of(np.zeros((3, 1)), np.ones((3, 1)), make_space(1)), 5)) == 3

@@ -1,6 +1,7 @@
-# What every rule shares: the command line, the studies, and what jobs ask of a machine.
+# What the rules share: the command line, the studies, their files, and what jobs ask of a machine.
 
 import functools
+import shlex
 import sys
 from pathlib import Path
 
@@ -20,7 +21,10 @@ wildcard_constraints:
 
 
 # The interpreter that runs Snakemake has the package beside it, activated or not.
-CLI = Path(sys.executable).with_name("neuroinverse")
+shell.prefix(f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; ")
+
+# The name of what envs/environment.yaml makes, for --software-deployment-method conda.
+ENVIRONMENT = "neuroinverse"
 
 
 @functools.cache
@@ -46,12 +50,39 @@ except ConfigError as error:
 
 def growing(base):
     """Memory (MB) that grows when a job is tried again."""
-    return lambda wildcards, attempt: int(
-        attempt * (base(wildcards) if callable(base) else base)
-    )
+    return lambda wildcards, attempt: int(attempt * (base(wildcards) if callable(base) else base))
 
 
 # Finished inputs count as given: what runs again is decided by the specification in params alone, never by the time
 # stamp of a file, and a shard that is simulated anew, with the same contents, retrains nothing.
 def given(files):
     return [ancient(f) for f in ([files] if isinstance(files, str) else files)]
+
+
+def shard_files(study, dataset):
+    name = dataset.partition("@")[0]
+    return [f"results/{study.name}/{study.scale}/shards/{name}/{shard}.h5" for shard in study.shards(dataset)]
+
+
+# Signals up to this size are kept in memory while training; larger datasets are streamed.
+SIGNALS_MB = 4000
+
+
+def signals_mb(wildcards):
+    study = study_of(wildcards)
+    return min(SIGNALS_MB, study.megabytes(study.training_dataset(wildcards.estimator)))
+
+
+def figure(name):
+    return report(
+        f"results/{{study}}/{{scale}}/{{estimator}}/figures/{name}.png",
+        caption=f"../report/{name}.rst",
+        category="{study}",
+        subcategory="{scale}, {estimator}",
+        labels={"figure": name.replace("_", " ")},
+    )
+
+
+def folds_of(wildcards, file):
+    folder = f"results/{wildcards.study}/{wildcards.scale}/{wildcards.estimator}"
+    return given([f"{folder}/fold-{k}/{file}" for k in study_of(wildcards).folds(wildcards.estimator)])

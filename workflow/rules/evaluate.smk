@@ -12,48 +12,31 @@ FIGURES = [
 ]
 
 
-def figure(name):
-    return report(
-        f"results/{{study}}/{{scale}}/{{estimator}}/figures/{name}.png",
-        caption=f"../report/{name}.rst",
-        category="{study}",
-        subcategory="{scale}, {estimator}",
-        labels={"figure": name.replace("_", " ")},
-    )
-
-
-def folds_of(wildcards, file):
-    folder = f"results/{wildcards.study}/{wildcards.scale}/{wildcards.estimator}"
-    return given(
-        [f"{folder}/fold-{k}/{file}" for k in study_of(wildcards).folds(wildcards.estimator)]
-    )
-
-
 rule evaluate:
     input:
         predictions=given("results/{study}/{scale}/{estimator}/predictions.parquet"),
-        train=lambda w: given(
-            f"results/{w.study}/{w.scale}/dataset/{study_of(w).training_dataset(w.estimator)}.h5"
-        ),
+        train=lambda w: given(f"results/{w.study}/{w.scale}/dataset/{study_of(w).training_dataset(w.estimator)}.h5"),
         test=given("results/{study}/{scale}/dataset/test.h5"),
         models=lambda w: folds_of(w, "model.keras"),
         histories=lambda w: folds_of(w, "history.csv"),
     output:
         metrics="results/{study}/{scale}/{estimator}/metrics.json",
         figures=[figure(name) for name in FIGURES],
-    params:
-        spec=lambda w: canonical(study_of(w).evaluate_spec(w.estimator)),
-        figures="results/{study}/{scale}/{estimator}/figures",
     log:
         "results/{study}/{scale}/logs/evaluate/{estimator}.log",
     benchmark:
         "results/{study}/{scale}/benchmarks/evaluate/{estimator}.tsv"
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=growing(1500),
         runtime=30,
+    params:
+        spec=lambda w: canonical(study_of(w).evaluate_spec(w.estimator)),
+        figures="results/{study}/{scale}/{estimator}/figures",
     shell:
-        "{CLI} evaluate --spec {params.spec:q} --predictions {input.predictions} --train-dataset {input.train}"
+        "neuroinverse evaluate --spec {params.spec:q} --predictions {input.predictions} --train-dataset {input.train}"
         " --test-dataset {input.test} --models {input.models} --histories {input.histories}"
         " --metrics {output.metrics} --figures {params.figures} &> {log}"
 
@@ -68,27 +51,26 @@ rule scaling:
         ),
     output:
         "results/{study}/{scale}/{estimator}/scaling.json",
-    params:
-        spec=lambda w: canonical(study_of(w).scaling_spec(w.estimator)),
     log:
         "results/{study}/{scale}/logs/scaling/{estimator}.log",
     benchmark:
         "results/{study}/{scale}/benchmarks/scaling/{estimator}.tsv"
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=growing(500),
         runtime=5,
+    params:
+        spec=lambda w: canonical(study_of(w).scaling_spec(w.estimator)),
     shell:
-        "{CLI} scaling --spec {params.spec:q} --metrics {input} --output {output} &> {log}"
+        "neuroinverse scaling --spec {params.spec:q} --metrics {input} --output {output} &> {log}"
 
 
 rule report:
     input:
         metrics=lambda w: given(
-            [
-                f"results/{w.study}/{w.scale}/{estimator}/metrics.json"
-                for estimator in study_of(w).estimators
-            ]
+            [f"results/{w.study}/{w.scale}/{estimator}/metrics.json" for estimator in study_of(w).estimators]
         ),
         datasets=given(
             [
@@ -98,19 +80,21 @@ rule report:
         ),
     output:
         "results/{study}/{scale}/report.html",
-    params:
-        spec=lambda w: canonical(study_of(w).report_spec()),
-        figures=lambda w, input: [str(Path(m).parent / "figures") for m in input.metrics],
     log:
         "results/{study}/{scale}/logs/report.log",
     benchmark:
         "results/{study}/{scale}/benchmarks/report.tsv"
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=growing(500),
         runtime=10,
+    params:
+        spec=lambda w: canonical(study_of(w).report_spec()),
+        figures=lambda w, input: [str(Path(m).parent / "figures") for m in input.metrics],
     shell:
-        "{CLI} report --spec {params.spec:q} --metrics {input.metrics} --figures {params.figures}"
+        "neuroinverse report --spec {params.spec:q} --metrics {input.metrics} --figures {params.figures}"
         " --datasets {input.datasets} --output {output} &> {log}"
 
 
@@ -123,11 +107,19 @@ rule report_index:
                 for estimator in load(study, scale).estimators
             ]
         ),
-        reports=given(
-            [f"results/{study}/{scale}/report.html" for study, scale in CONFIGURED]
-        ),
+        reports=given([f"results/{study}/{scale}/report.html" for study, scale in CONFIGURED]),
     output:
         "results/index.html",
+    log:
+        "results/logs/report_index.log",
+    benchmark:
+        "results/benchmarks/report_index.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=growing(500),
+        runtime=5,
     params:
         spec=canonical(
             {
@@ -135,13 +127,5 @@ rule report_index:
                 "reports": [load(*item).report_spec() for item in CONFIGURED],
             }
         ),
-    log:
-        "results/logs/report_index.log",
-    benchmark:
-        "results/benchmarks/report_index.tsv"
-    threads: 1
-    resources:
-        mem_mb=growing(500),
-        runtime=5,
     shell:
-        "{CLI} report_index --metrics {input.metrics} --reports {input.reports} --output {output} &> {log}"
+        "neuroinverse report_index --metrics {input.metrics} --reports {input.reports} --output {output} &> {log}"

@@ -26,43 +26,100 @@ def _path(flag: str, help: str = "", several: bool = False, required: bool = Tru
 
 
 VERBS = {
-    "compile_mechanisms": ("compile MOD files for NEURON", [
-        OUTPUT, _path("--source", "folder of MOD files (the package's)", required=False),
-    ]),
-    "simulate_shard": ("simulate one shard", [
-        SPEC, OUTPUT, THREADS, _path("--library", "compiled mechanisms", required=False),
-    ]),
-    "index_dataset": ("verify shards and join them", [SPEC, OUTPUT, _path("--shards", "folder of the shards")]),
-    "train_fold": ("train one of k networks", [
-        SPEC, OUTPUT, THREADS, _path("--dataset"), _path("--history", "CSV to write"),
-        ("--memory-mb", {"type": float, "default": 2000, "help": "memory for signals (2000)"}),
-    ]),
-    "ensemble_folds": ("predict the test dataset with all folds", [
-        SPEC, OUTPUT, _path("--dataset"), _path("--models", several=True),
-    ]),
-    "evaluate": ("measure and draw how good the answers are", [
-        SPEC, _path("--predictions"), _path("--train-dataset"), _path("--test-dataset"), _path("--models", several=True),
-        _path("--histories", several=True), _path("--metrics", "JSON to write"), _path("--figures", "folder to write"),
-    ]),
-    "scaling": ("gather the error at several training sizes", [SPEC, OUTPUT, _path("--metrics", several=True)]),
-    "report": ("write the report of a study", [
-        SPEC, OUTPUT, _path("--metrics", several=True), _path("--figures", several=True), _path("--datasets", several=True),
-    ]),
-    "report_index": ("write the page over all studies", [
-        OUTPUT, _path("--metrics", several=True), _path("--reports", several=True),
-    ]),
-    "predict": ("infer the parameters of traces of yours", [
-        _path("--model", "an estimator's folder, or one .keras file"), _path("--input", ".csv, .npy or .h5"),
-        _path("--output", "CSV to write (standard output)", required=False),
-        ("--dt-ms", {"type": float, "help": "sampling interval of the input (that of the training)"}),
-        ("--start-ms", {"type": float, "default": 0.0, "help": "protocol time of the first sample (0)"}),
-        ("--dataset", {"help": "path of the array in an .h5 file of another origin"}),
-    ]),
+    "compile_mechanisms": (
+        "compile MOD files for NEURON",
+        [
+            OUTPUT,
+            _path("--source", "folder of MOD files (the package's)", required=False),
+        ],
+    ),
+    "simulate_shard": (
+        "simulate one shard",
+        [
+            SPEC,
+            OUTPUT,
+            THREADS,
+            _path("--library", "compiled mechanisms", required=False),
+        ],
+    ),
+    "index_dataset": (
+        "verify shards and join them",
+        [SPEC, OUTPUT, _path("--shards", "folder of the shards")],
+    ),
+    "train_fold": (
+        "train one of k networks",
+        [
+            SPEC,
+            OUTPUT,
+            THREADS,
+            _path("--dataset"),
+            _path("--history", "CSV to write"),
+            ("--memory-mb", {"type": float, "default": 2000, "help": "memory for signals (2000)"}),
+        ],
+    ),
+    "ensemble_folds": (
+        "predict the test dataset with all folds",
+        [
+            SPEC,
+            OUTPUT,
+            _path("--dataset"),
+            _path("--models", several=True),
+        ],
+    ),
+    "evaluate": (
+        "measure and draw how good the answers are",
+        [
+            SPEC,
+            _path("--predictions"),
+            _path("--train-dataset"),
+            _path("--test-dataset"),
+            _path("--models", several=True),
+            _path("--histories", several=True),
+            _path("--metrics", "JSON to write"),
+            _path("--figures", "folder to write"),
+        ],
+    ),
+    "scaling": (
+        "gather the error at several training sizes",
+        [SPEC, OUTPUT, _path("--metrics", several=True)],
+    ),
+    "report": (
+        "write the report of a study",
+        [
+            SPEC,
+            OUTPUT,
+            _path("--metrics", several=True),
+            _path("--figures", several=True),
+            _path("--datasets", several=True),
+        ],
+    ),
+    "report_index": (
+        "write the page over all studies",
+        [
+            OUTPUT,
+            _path("--metrics", several=True),
+            _path("--reports", several=True),
+        ],
+    ),
+    "predict": (
+        "infer the parameters of traces of yours",
+        [
+            _path("--model", "an estimator's folder, or one .keras file"),
+            _path("--input", ".csv, .npy or .h5"),
+            _path("--output", "CSV to write (standard output)", required=False),
+            ("--dt-ms", {"type": float, "help": "sampling interval of the input (that of the training)"}),
+            ("--start-ms", {"type": float, "default": 0.0, "help": "protocol time of the first sample (0)"}),
+            ("--dataset", {"help": "path of the array in an .h5 file of another origin"}),
+        ],
+    ),
     "inspect": ("print what a shard, dataset or estimator holds", [("file", {"type": Path})]),
-    "check": ("check a study file, print its sizes", [
-        ("study", {"help": "name, or path of a study file"}),
-        ("--scale", {"default": "demo", "choices": ["smoke", "demo", "paper"]}),
-    ]),
+    "check": (
+        "check a study file, print its sizes",
+        [
+            ("study", {"help": "name, or path of a study file"}),
+            ("--scale", {"default": "demo", "choices": ["smoke", "demo", "paper"]}),
+        ],
+    ),
 }
 
 

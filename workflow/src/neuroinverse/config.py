@@ -107,6 +107,8 @@ def _explain(error) -> str:
         return f"{where}: " + ", ".join(said)
     if error.validator == "required":
         missing = [k for k in error.validator_value if k not in error.instance]
-        name = f" of {error.instance['name']!r}" if isinstance(error.instance, dict) and "name" in error.instance else ""
+        name = (
+            f" of {error.instance['name']!r}" if isinstance(error.instance, dict) and "name" in error.instance else ""
+        )
         return f"{where}{name}: missing {', '.join(repr(m) for m in missing)}; add it"
     return f"{where}: {error.message}"

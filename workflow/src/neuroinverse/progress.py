@@ -36,7 +36,8 @@ class Progress:
             left = (self.total - self.done) / max(rate, 1e-9)
             print(
                 f"{self.done} of {self.total} {self.what}, {rate:.3g} per s, {left:.0f} s left {note}".rstrip(),
-                file=sys.stderr, flush=True,
+                file=sys.stderr,
+                flush=True,
             )
 
     def close(self) -> None:

@@ -74,7 +74,9 @@ def write_shard(
         except (OSError, RuntimeError) as error:
             # HDF5 wraps the system's error in its own
             if "No space left" in str(error) or "errno = 28" in str(error) or "write failed" in str(error):
-                raise StorageError(f"{path}: the disk is full. Free some space and run again; nothing is lost") from error
+                raise StorageError(
+                    f"{path}: the disk is full. Free some space and run again; nothing is lost"
+                ) from error
             raise
     return counts
 
@@ -93,7 +95,9 @@ def _create(file: h5py.File, spec: dict, theta: np.ndarray, signals: Sequence[Si
     for signal in signals:
         per_simulation = 4 * int(np.prod(signal.shape))
         chunk = (max(1, min(n, CHUNK_BYTES // per_simulation)), *signal.shape)
-        data = file.create_dataset(f"signals/{signal.name}", (n, *signal.shape), np.float32, chunks=chunk, fletcher32=True)
+        data = file.create_dataset(
+            f"signals/{signal.name}", (n, *signal.shape), np.float32, chunks=chunk, fletcher32=True
+        )
         _describe_signal(data, signal)
         arrays[signal.name] = data
     return arrays
@@ -338,7 +342,9 @@ def describe(path: Path) -> dict:
             raise ShardError(path, "was not written by neuroinverse", "Give a shard or a dataset file")
         arrays = {}
         file.visititems(
-            lambda name, item: arrays.update({name: f"{item.dtype} {item.shape}"}) if isinstance(item, h5py.Dataset) else None
+            lambda name, item: (
+                arrays.update({name: f"{item.dtype} {item.shape}"}) if isinstance(item, h5py.Dataset) else None
+            )
         )
         result = {k: file.attrs[k] for k in ("format", "study", "dataset", "seconds_core")}
         result["arrays"] = arrays
@@ -352,7 +358,11 @@ def describe(path: Path) -> dict:
         joined = "shards" in file
     if joined:
         dataset = Dataset(path)
-        result["n"], result["shards"], result["status"] = dataset.n, len(dataset.shards), dataset.status_counts
+        result["n"], result["shards"], result["status"] = (
+            dataset.n,
+            len(dataset.shards),
+            dataset.status_counts,
+        )
     else:
         attributes = verify_shard(path)
         result["n"], result["status"] = sum(attributes["status_counts"].values()), attributes["status_counts"]

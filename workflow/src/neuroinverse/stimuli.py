@@ -14,14 +14,31 @@ from neuroinverse.parameters import seed_sequence
 
 # start of the reset, start of the chirp, its end, second reset (ms)
 RESET_CHIRP_VARIANTS = {
-    "460ms": {"duration_ms": 460.0, "reset_ms": (4.0, 120.0), "chirp_ms": (120.0, 252.5), "second_reset_ms": (340.0, 456.0)},
-    "320ms": {"duration_ms": 320.0, "reset_ms": (4.0, 70.0), "chirp_ms": (70.0, 203.0), "second_reset_ms": None},
+    "460ms": {
+        "duration_ms": 460.0,
+        "reset_ms": (4.0, 120.0),
+        "chirp_ms": (120.0, 252.5),
+        "second_reset_ms": (340.0, 456.0),
+    },
+    "320ms": {
+        "duration_ms": 320.0,
+        "reset_ms": (4.0, 70.0),
+        "chirp_ms": (70.0, 203.0),
+        "second_reset_ms": None,
+    },
 }
 
 
 def chirp(
-    t, start_ms, stop_ms, ramp_ms=10.0, offset=0.5, amplitude_start=0.31, amplitude_per_ms=0.012,
-    frequency_start_Hz=28.0, frequency_slope_Hz_per_ms=3.13,
+    t,
+    start_ms,
+    stop_ms,
+    ramp_ms=10.0,
+    offset=0.5,
+    amplitude_start=0.31,
+    amplitude_per_ms=0.012,
+    frequency_start_Hz=28.0,
+    frequency_slope_Hz_per_ms=3.13,
 ):
     """A ramp to 0.75, then a sine of rising amplitude and frequency around an offset.
 
@@ -93,7 +110,9 @@ def from_file(t, path, column=0):
         raise ConfigError(f"stimulus file {file} does not exist")
     wave = np.load(file) if file.suffix == ".npy" else np.loadtxt(file, delimiter=",", ndmin=2)[:, column]
     if wave.ndim != 1 or len(wave) < len(t):
-        raise ConfigError(f"stimulus file {file}: expected one waveform of at least {len(t)} samples, got shape {wave.shape}")
+        raise ConfigError(
+            f"stimulus file {file}: expected one waveform of at least {len(t)} samples, got shape {wave.shape}"
+        )
     return wave[: len(t)].astype(float)
 
 
@@ -102,7 +121,12 @@ def _within(t, span):
 
 
 WAVEFORMS = {
-    "reset_chirp": reset_chirp, "chirp": chirp, "step": step, "ramp": ramp, "ou_noise": ou_noise, "from_file": from_file,
+    "reset_chirp": reset_chirp,
+    "chirp": chirp,
+    "step": step,
+    "ramp": ramp,
+    "ou_noise": ou_noise,
+    "from_file": from_file,
 }
 
 
@@ -128,7 +152,9 @@ def waveform(stimulus: Mapping, n_samples: int, dt_ms: float, master_seed: int =
     if kind == "ou_noise":
         arguments["master_seed"] = master_seed
     if kind == "reset_chirp" and arguments.get("variant", "460ms") not in RESET_CHIRP_VARIANTS:
-        raise ConfigError(f"stimulus variant {arguments['variant']!r} is unknown; known: {', '.join(RESET_CHIRP_VARIANTS)}")
+        raise ConfigError(
+            f"stimulus variant {arguments['variant']!r} is unknown; known: {', '.join(RESET_CHIRP_VARIANTS)}"
+        )
     t = np.arange(n_samples) * dt_ms
     try:
         return stimulus["amplitude"] * WAVEFORMS[kind](t, **arguments)

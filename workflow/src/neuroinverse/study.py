@@ -20,17 +20,19 @@ from neuroinverse.provenance import version
 from neuroinverse.simulators import MECHANISMS, make_simulator, simulator_class
 from neuroinverse.simulators.base import Signal
 
-VERSIONS = MappingProxyType({
-    "compile_mechanisms": 1,
-    "simulate_shard": 1,
-    "index_dataset": 1,
-    "train_fold": 1,
-    "ensemble_folds": 1,
-    "evaluate": 1,
-    "scaling": 1,
-    "report": 1,
-    "report_index": 1,
-})
+VERSIONS = MappingProxyType(
+    {
+        "compile_mechanisms": 1,
+        "simulate_shard": 1,
+        "index_dataset": 1,
+        "train_fold": 1,
+        "ensemble_folds": 1,
+        "evaluate": 1,
+        "scaling": 1,
+        "report": 1,
+        "report_index": 1,
+    }
+)
 
 
 def mechanisms_spec() -> dict:
@@ -84,12 +86,16 @@ class Study:
             if p.name not in offered:
                 raise ConfigError(f"parameters: the simulator has no {p.name!r}; it has {', '.join(offered)}")
             if p.unit != offered[p.name].unit:
-                raise ConfigError(f"parameter {p.name}: unit is {p.unit!r}; the simulator takes {offered[p.name].unit!r}")
+                raise ConfigError(
+                    f"parameter {p.name}: unit is {p.unit!r}; the simulator takes {offered[p.name].unit!r}"
+                )
 
     def _check_sizes(self, name: str, estimator: Mapping) -> None:
         for n in [self.n("train"), *estimator.get("scaling", ())]:
             if n < 2 * estimator["folds"]:
-                raise ConfigError(f"estimators.{name}: {n} training simulations are too few for {estimator['folds']} folds")
+                raise ConfigError(
+                    f"estimators.{name}: {n} training simulations are too few for {estimator['folds']} folds"
+                )
             if estimator.get("scaling") and n % self.shard_size:
                 raise ConfigError(
                     f"estimators.{name}.scaling: {n} must be a multiple of datasets.shard_size "

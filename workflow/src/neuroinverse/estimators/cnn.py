@@ -99,5 +99,8 @@ def make_optimizer(hyperparameters: dict):
     import keras
 
     return keras.optimizers.get(
-        {"class_name": hyperparameters["optimizerName"], "config": {"learning_rate": hyperparameters["learning_rate"]}}
+        {
+            "class_name": hyperparameters["optimizerName"],
+            "config": {"learning_rate": hyperparameters["learning_rate"]},
+        }
     )

@@ -40,6 +40,8 @@ def read_metadata(path: Path) -> dict:
     except FileNotFoundError as error:
         raise NeuroinverseError(f"{path} does not exist") from error
     except KeyError as error:
-        raise NeuroinverseError(f"{path} is a Keras model without {MEMBER}: it was not trained by neuroinverse") from error
+        raise NeuroinverseError(
+            f"{path} is a Keras model without {MEMBER}: it was not trained by neuroinverse"
+        ) from error
     except (zipfile.BadZipFile, ValueError) as error:
         raise NeuroinverseError(f"{path} is damaged ({error}); remove it and run its target again") from error

@@ -1,4 +1,4 @@
-"""Training data from shards through tf.data: all in memory where it fits, else streamed in shuffled groups of chunks."""
+"""Training data from shards through tf.data: in memory where it fits, else streamed in shuffled groups of chunks."""
 
 from collections.abc import Iterable, Iterator
 
@@ -30,8 +30,16 @@ class FoldData:
         NeuroinverseError: If no simulation is left to train on or to validate with.
     """
 
-    def __init__(self, dataset: Dataset, signal: str, parameters: ParameterSpace, folds: int, fold: int,
-                 memory_bytes: float, seed: int):
+    def __init__(
+        self,
+        dataset: Dataset,
+        signal: str,
+        parameters: ParameterSpace,
+        folds: int,
+        fold: int,
+        memory_bytes: float,
+        seed: int,
+    ):
         self.dataset, self.signal, self.parameters, self.seed = dataset, signal, parameters, seed
         self.folds, self.fold = folds, fold
         shape = dataset.signals[signal].shape
@@ -46,8 +54,8 @@ class FoldData:
         self.n_train, self.n_validation = int(counts[0]), int(counts[1])
         if not self.n_train or (folds > 1 and not self.n_validation):
             raise NeuroinverseError(
-                f"{dataset.path}: fold {fold} of {folds} has {self.n_train} training and {self.n_validation} validation "
-                f"simulations ({dataset.n_failed} of {dataset.n} failed); look at the logs of simulate_shard"
+                f"{dataset.path}: fold {fold} of {folds} has {self.n_train} training and {self.n_validation} "
+                f"validation simulations ({dataset.n_failed} of {dataset.n} failed); look at the logs of simulate_shard"
             )
 
     def _rows(self, start: int, stop: int, validation: bool) -> np.ndarray:

@@ -54,7 +54,7 @@ class Checkpoint:
         return self.folder / f"slot{epoch % 2}.weights.h5"
 
     def load(self, model) -> TrainingState:
-        """Restores the model, its optimiser and the state of the last whole epoch; a fresh state where there is none."""
+        """Restores the model, its optimiser and the state of the last whole epoch; a fresh state if there is none."""
         file = self.folder / "state.json"
         state = TrainingState(**json.loads(file.read_text())) if file.is_file() else None
         if state is None or state.spec_sha256 != self.sum:
@@ -89,7 +89,9 @@ def learning_rate(h: dict, epoch: int, state: TrainingState) -> float:
     return state.learning_rate
 
 
-def fit(model, data, h: dict, checkpoint: Checkpoint, after_epoch: Callable[[int], None] = lambda epoch: None) -> TrainingState:
+def fit(
+    model, data, h: dict, checkpoint: Checkpoint, after_epoch: Callable[[int], None] = lambda epoch: None
+) -> TrainingState:
     """Trains to the end, from the last whole epoch of an earlier try if there is one; the model has the best weights.
 
     Args:

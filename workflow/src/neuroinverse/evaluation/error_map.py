@@ -4,7 +4,7 @@ import numpy as np
 
 from neuroinverse.evaluation import metrics, style
 from neuroinverse.evaluation.metrics import Predictions
-from neuroinverse.evaluation.style import BLUE, GREY, with_unit
+from neuroinverse.evaluation.style import BLUE, GREY
 
 # with more parameters the curves would be too small to read, and strips of colour take their place
 CURVES_LIMIT = 5
@@ -46,14 +46,15 @@ def _maps(predictions: Predictions):
     x, y = _physical_edges(first, edges), _physical_edges(second, edges)
     figure = style.new_figure(3.1, style.WIDTH)
     axes = figure.subplots(1, 2, sharey=True)
-    axes[0].set_ylabel(f"true {with_unit(second.name, second.unit)}")
+    style.fit(axes[0].set_ylabel, f"true {second.name}", style.in_brackets(second.unit), room=40)
     for axis, parameter, values in zip(axes, (first, second), flat.T, strict=True):
         image = axis.pcolormesh(x, y, values.reshape(side, side).T, cmap="cividis", vmin=0)
         axis.set_facecolor("white")
         axis.set(xscale=first.scale, yscale=second.scale)
         style.parameter_axis(axis.xaxis, first)
         style.parameter_axis(axis.yaxis, second, ticks=6)
-        axis.set(xlabel=f"true {with_unit(first.name, first.unit)}", title=f"error of {parameter.name}")
+        axis.set_title(f"error of {parameter.name}")
+        style.fit(axis.set_xlabel, f"true {first.name}", style.in_brackets(first.unit), room=40)
         figure.colorbar(image, ax=axis, label="mean |error| (unit parameter)")
     return figure
 
@@ -63,7 +64,7 @@ def _curves(predictions: Predictions):
     count = len(parameters)
     edges = np.linspace(-1, 1, bins_for(len(predictions)) + 1)
     absolute = np.abs(predictions.residual_unit)
-    figure = style.new_figure(max(2.4, 1.5 * count), min(style.WIDTH, 2.0 * count + 1.2))
+    figure = style.new_figure(max(2.4, 1.5 * count), float(np.clip(2.0 * count + 1.2, 4.5, style.WIDTH)))
     grid = figure.subplots(count, count, sharex="col", sharey="row", squeeze=False)
     for j, by in enumerate(parameters):
         means = metrics.binned_mean(absolute, predictions.true_unit[:, j], edges)
@@ -76,9 +77,9 @@ def _curves(predictions: Predictions):
             axis.set_xscale(by.scale)
             axis.set_xlim(x[0], x[-1])
             if j == 0:
-                axis.set_ylabel(f"error of {predicted.name}")
+                style.fit(axis.set_ylabel, "error of", predicted.name)
             if i == count - 1:
-                axis.set_xlabel(f"true {with_unit(by.name, by.unit)}")
+                style.fit(axis.set_xlabel, f"true {by.name}", style.in_brackets(by.unit), room=24)
             style.parameter_axis(axis.xaxis, by)
             axis.yaxis.get_major_locator().set_params(nbins=4)
     # the highest curve of a row decides for the whole row

@@ -34,7 +34,9 @@ def predicted_true(predictions: Predictions):
     """Ensemble mean against truth, a panel per parameter with identity line, r² and rmse."""
     errors = metrics.parameter_errors(predictions)
     with style.styled():
-        figure, axes = style.panel_grid(len(errors))
+        # long names push their unit to a second line
+        long = any(len(with_unit(p.name, p.unit)) > 20 for p in predictions.space.parameters)
+        figure, axes = style.panel_grid(len(errors), extra_height=0.3 if long else 0.0)
         for k, (axis, parameter) in enumerate(zip(axes, predictions.space.parameters, strict=True)):
             x, y = predictions.true[:, k], predictions.mean[:, k]
             limits = style.prior_limits(parameter, predictions.mean_unit[:, k])
@@ -58,7 +60,7 @@ def predicted_true(predictions: Predictions):
                 0.04, 0.96, "\n".join(lines + [f"{outside} beyond the axis"] * (outside > 0)),
                 transform=axis.transAxes, va="top", fontsize=7, zorder=4,
             )  # fmt: skip
-            axis.set_title(with_unit(parameter.name, parameter.unit))
+            style.fit(axis.set_title, parameter.name, style.in_brackets(parameter.unit), size=8.5)
             style.parameter_axis(axis.xaxis, parameter)
             style.parameter_axis(axis.yaxis, parameter)
         figure.supxlabel("true value", fontsize=8)
@@ -77,11 +79,14 @@ def residuals(predictions: Predictions):
             bins = int(np.clip(np.sqrt(len(column)), 12, 50))
             axis.hist(column, bins=bins, range=(-reach, reach), color=BLUE, alpha=0.75)
             axis.axvline(0, ymax=1 / 1.45, color=INK, linewidth=0.6)
-            lines = [f"bias {style.number(float(column.mean()), 2)}", f"sd {style.number(float(column.std()), 2)}"]
+            lines = [
+                f"bias {style.number(float(column.mean()), 2)}",
+                f"sd {style.number(float(column.std()), 2)}",
+            ]
             outside = int((np.abs(column) > reach).sum())
             lines += [f"{outside} beyond"] * (outside > 0)
             axis.text(0.03, 1.0, "\n".join(lines), transform=axis.transAxes, va="top", fontsize=7)
-            axis.set_title(parameter.name)
+            style.fit(axis.set_title, parameter.name, size=8.5)
             axis.set_xlim(-reach, reach)
             # room for the numbers above the highest bar
             axis.set_ylim(0, axis.get_ylim()[1] * 1.45)
@@ -95,9 +100,11 @@ def residual_correlation(predictions: Predictions):
     """Matrix of the correlations between the errors of different parameters."""
     names = predictions.space.names
     matrix = metrics.residual_correlation(predictions.residual_unit)
-    side = float(np.clip(1.6 + 0.55 * len(names), 3.2, 6.4))
+    # the names take their room from the matrix, upright below it and to its left
+    letters = 0.065 * max(map(len, names))
+    side = float(np.clip(0.55 * len(names), 1.2, 5.4)) + letters
     with style.styled():
-        figure = style.new_figure(side, side + 1.0)
+        figure = style.new_figure(max(side, 2.2) + 0.2, side + 1.2)
         axis = figure.subplots()
         image = axis.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1)
         _name_ticks(axis, names, names)
@@ -107,7 +114,15 @@ def residual_correlation(predictions: Predictions):
             for (i, j), value in np.ndenumerate(matrix):
                 # + 0 turns −0.00 into 0.00
                 text = "–" if np.isnan(value) else f"{round(value, 2) + 0:.2f}".replace("-", "−")
-                axis.text(j, i, text, ha="center", va="center", fontsize=7, color="white" if abs(value) > 0.6 else INK)
+                axis.text(
+                    j,
+                    i,
+                    text,
+                    ha="center",
+                    va="center",
+                    fontsize=7,
+                    color="white" if abs(value) > 0.6 else INK,
+                )
         figure.colorbar(image, ax=axis, shrink=0.8, pad=0.02, label="correlation of the errors")
     return figure
 
@@ -271,12 +286,9 @@ def _draw_unit_parameters(axis, predictions: Predictions, row: int, legend: bool
 
 
 def _name_ticks(axis, columns: Sequence[str], rows: Sequence[str] | None) -> None:
-    """Names of parameters along the axes, upright where they would collide."""
+    """Names of parameters along the axes, upright so that they never collide."""
     size = 7 if len(columns) <= 16 else 5.5
-    axis.set_xticks(range(len(columns)), columns, rotation=90 if len(columns) > 6 else 30, fontsize=size)
-    if len(columns) <= 6:
-        for label in axis.get_xticklabels():
-            label.set(ha="right", rotation_mode="anchor")
+    axis.set_xticks(range(len(columns)), columns, rotation=90, fontsize=size)
     axis.tick_params(axis="x", labelbottom=True)
     if rows is not None:
         axis.set_yticks(range(len(rows)), rows, fontsize=size)

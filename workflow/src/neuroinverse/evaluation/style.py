@@ -71,12 +71,13 @@ def save(figure, path: Path | str) -> None:
         figure.savefig(temporary, dpi=DPI, format="png", facecolor="white")
 
 
-def panel_grid(count: int, panel_height: float | None = None):
+def panel_grid(count: int, panel_height: float | None = None, extra_height: float = 0.0):
     """A figure with a wrapped grid of panels, as square as the width allows.
 
     Args:
         count: Number of panels.
         panel_height: Height of a panel (inches); by default its width.
+        extra_height: What its title needs in addition (inches).
 
     Returns:
         The figure and its panels in reading order; places that are not needed are empty.
@@ -85,7 +86,7 @@ def panel_grid(count: int, panel_height: float | None = None):
     rows = math.ceil(count / columns)
     # few panels do not grow beyond what the eye needs
     width = min(WIDTH, 3.4 * columns)
-    height = panel_height if panel_height is not None else width / columns
+    height = extra_height + (panel_height if panel_height is not None else width / columns)
     figure = new_figure(height * rows, width)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for empty in axes[count:]:
@@ -106,6 +107,27 @@ def with_unit(name: str, unit: str) -> str:
     """Label of an axis or a column: "gnabar (S/cm²)", or the name alone where there is no unit."""
     unit = unit_text(unit)
     return f"{name} ({unit})" if unit else name
+
+
+def fit(setter, *parts: str, room: int = 20, size: float = 8.0) -> None:
+    """Sets a title or an axis label so that it fits, on one line where there is room, else a line per part.
+
+    Args:
+        setter: set_title, set_xlabel or set_ylabel of an axes.
+        parts: What the label consists of, such as name and "(unit)"; empty ones are left out.
+        room: Characters that fit on a line at `size`; longer lines are set smaller.
+        size: Size of the text (pt).
+    """
+    parts = [part for part in parts if part]
+    one_line = " ".join(parts)
+    text = one_line if len(one_line) <= room else "\n".join(parts)
+    longest = max(len(line) for line in text.split("\n"))
+    setter(text, fontsize=size * min(1.0, max(room / longest, 0.65)))
+
+
+def in_brackets(unit: str) -> str:
+    """A printed unit in brackets, empty where there is none."""
+    return f"({unit_text(unit)})" if unit_text(unit) else ""
 
 
 def number(value, digits: int = 3) -> str:
@@ -211,14 +233,23 @@ def parameter_axis(axis, parameter: Parameter, ticks: int = 4) -> None:
 
 
 def log_ticks(low: float, high: float, most: int = 4) -> list[float]:
-    """Round numbers between two positive ends, about evenly spaced on a log scale, at least two wherever possible."""
+    """Round numbers between two positive ends, about evenly spaced on a log scale, at least two."""
+    from matplotlib.ticker import MaxNLocator
+
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     candidates = []
     for digits in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
         candidates = [t for d in decades for m in digits if low <= (t := float(f"{m}e{d}")) <= high]
         if len(candidates) >= min(most, 3):
             break
-    return candidates[:: -(-len(candidates) // most) or 1]
+    if len(candidates) < 2:
+        candidates = [float(t) for t in MaxNLocator(most).tick_values(low, high) if low <= t <= high]
+    gap = 0.9 / most * math.log(high / low)
+    kept = candidates[:1]
+    for tick in candidates[1:]:
+        if math.log(tick / kept[-1]) >= gap:
+            kept.append(tick)
+    return kept if len(kept) > 1 else [candidates[0], candidates[-1]]
 
 
 def _tick_text(value: float) -> str:

@@ -51,7 +51,14 @@ class HHPoint(Simulator):
             return section, segment._ref_v
 
         voltage = run_batch(
-            h, make_cell, len(theta), self.stimulus() * 1e-3, "density_shared_current", self.dt_ms,
-            v_init=self.settings.get("v_init", -65.0), celsius=self.settings.get("celsius", 6.3), window=self.window,
+            h,
+            make_cell,
+            len(theta),
+            self.stimulus() * 1e-3,
+            "density_shared_current",
+            self.dt_ms,
+            v_init=self.settings.get("v_init", -65.0),
+            celsius=self.settings.get("celsius", 6.3),
+            window=self.window,
         )
         return {"soma_voltage": voltage}

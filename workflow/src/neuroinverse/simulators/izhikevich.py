@@ -41,7 +41,14 @@ class Izhikevich(Simulator):
             return (section, cell), cell._ref_mv
 
         voltage = run_batch(
-            h, make_cell, len(theta), self.stimulus(), "drive_IzhikevichCell", self.dt_ms,
-            v_init=-65.0, celsius=6.3, window=self.window,
+            h,
+            make_cell,
+            len(theta),
+            self.stimulus(),
+            "drive_IzhikevichCell",
+            self.dt_ms,
+            v_init=-65.0,
+            celsius=6.3,
+            window=self.window,
         )
         return {"voltage": voltage}

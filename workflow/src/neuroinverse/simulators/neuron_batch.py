@@ -42,8 +42,15 @@ _loaded: set[str] = set()
 
 
 def run_batch(
-    h, make_cell: Callable[[int], tuple], n_cells: int, stimulus: np.ndarray, stimulus_reference: str, dt_ms: float,
-    v_init: float, celsius: float, window: slice,
+    h,
+    make_cell: Callable[[int], tuple],
+    n_cells: int,
+    stimulus: np.ndarray,
+    stimulus_reference: str,
+    dt_ms: float,
+    v_init: float,
+    celsius: float,
+    window: slice,
 ) -> np.ndarray:
     """Runs uncoupled cells together and records one variable of each.
 

@@ -24,5 +24,7 @@ def run(study: str, scale: str = "demo") -> None:
     for name in checked.estimators:
         settings = checked.estimator(name)
         shape = feature_shape(settings["features"], checked.signals[settings["signal"]])
-        layers = ", ".join(f"{layer} {'×'.join(map(str, s))}" for layer, s in layer_shapes(*shape, settings["hyperparameters"]))
+        layers = ", ".join(
+            f"{layer} {'×'.join(map(str, s))}" for layer, s in layer_shapes(*shape, settings["hyperparameters"])
+        )
         print(f"  {name}: {settings['folds']} folds; input {shape[0]}×{shape[1]}, {layers}")

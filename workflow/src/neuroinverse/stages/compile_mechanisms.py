@@ -27,7 +27,9 @@ def run(output: Path, source: Path = MECHANISMS) -> None:
         raise NeuroinverseError(f"{source}: no MOD files there")
     compiler = Path(sys.executable).with_name("nrnivmodl")
     if not compiler.is_file():
-        raise NeuroinverseError(f"{compiler} does not exist: NEURON is not installed beside {sys.executable}; run make setup")
+        raise NeuroinverseError(
+            f"{compiler} does not exist: NEURON is not installed beside {sys.executable}; run make setup"
+        )
     with tempfile.TemporaryDirectory() as build:
         for file in files:
             shutil.copy(file, build)

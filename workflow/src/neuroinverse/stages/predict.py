@@ -12,7 +12,11 @@ from neuroinverse.files import atomic
 
 
 def run(
-    model: Path, input: Path, output: Path | None = None, dt_ms: float | None = None, start_ms: float = 0.0,
+    model: Path,
+    input: Path,
+    output: Path | None = None,
+    dt_ms: float | None = None,
+    start_ms: float = 0.0,
     dataset: str | None = None,
 ) -> pd.DataFrame:
     """Infers parameters, with errors, of recorded traces.
@@ -44,8 +48,14 @@ def run(
     ends = [space.to_physical(predictions.mean + sign * predictions.error) for sign in (-1, 0, 1)]
     rows = [
         {
-            "trace": name, "parameter": p.name, "unit": p.unit, "value": ends[1][i, k], "low": ends[0][i, k],
-            "high": ends[2][i, k], "spread_unit": predictions.sd[i, k], "out_of_range": predictions.out_of_range[i],
+            "trace": name,
+            "parameter": p.name,
+            "unit": p.unit,
+            "value": ends[1][i, k],
+            "low": ends[0][i, k],
+            "high": ends[2][i, k],
+            "spread_unit": predictions.sd[i, k],
+            "out_of_range": predictions.out_of_range[i],
         }
         for i, name in enumerate(names)
         for k, p in enumerate(space.parameters)
@@ -58,7 +68,10 @@ def run(
             table.to_csv(temporary, index=False)
     outside = int((predictions.out_of_range > 1).sum())
     if outside:
-        print(f"{outside} of {len(names)} traces give parameters outside the training range: do not trust them", file=sys.stderr)
+        print(
+            f"{outside} of {len(names)} traces give parameters outside the training range: do not trust them",
+            file=sys.stderr,
+        )
     return table
 
 

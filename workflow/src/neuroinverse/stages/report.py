@@ -66,7 +66,9 @@ def run(spec: dict, metrics: list[Path], figures: list[Path], datasets: list[Pat
         ),
         failures=failures_sentence(sum(d.n_failed for d in data), sum(d.n for d in data)),
         signals=signals,
-        settings=yaml.safe_dump(spec["settings"], sort_keys=False, allow_unicode=True, default_flow_style=None, width=100),
+        settings=yaml.safe_dump(
+            spec["settings"], sort_keys=False, allow_unicode=True, default_flow_style=None, width=100
+        ),
     )
     with atomic(output) as temporary:
         temporary.write_text(page, encoding="utf-8")
@@ -83,7 +85,13 @@ def render(template: str, **values) -> str:
         trim_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"number": number, "exact": exact, "duration": duration, "unit": unit_text, "percent": percent}
+    environment.filters |= {
+        "number": number,
+        "exact": exact,
+        "duration": duration,
+        "unit": unit_text,
+        "percent": percent,
+    }
     return environment.get_template(template).render(**values)
 
 

@@ -25,7 +25,10 @@ def run(metrics: list[Path], reports: list[Path], output: Path) -> None:
         verdicts = [row["met"] for row in published_rows(content) if row["met"] is not None]
         rows.append(
             {
-                **{key: content[key] for key in ("study", "scale", "title", "estimator", "n_train", "n_test", "mse_unit")},
+                **{
+                    key: content[key]
+                    for key in ("study", "scale", "title", "estimator", "n_train", "n_test", "mse_unit")
+                },
                 "percent_of_range": 50 * math.sqrt(content["mse_unit"]),
                 "met": sum(verdicts),
                 "compared": len(verdicts),

@@ -19,7 +19,9 @@ def run(spec: dict, metrics: list[Path], output: Path) -> dict:
     sizes = []
     for n, path in zip(spec["sizes"], metrics, strict=True):
         m = json.loads(Path(path).read_text())
-        errors = {name: {k: p[k] for k in ("unit", "rmse", "error_percent_of_range")} for name, p in m["parameters"].items()}
+        errors = {
+            name: {k: p[k] for k in ("unit", "rmse", "error_percent_of_range")} for name, p in m["parameters"].items()
+        }
         kept = {k: m[k] for k in ("n_test", "mse_unit", "mse_unit_folds_mean", "train_seconds_per_fold")}
         sizes.append({"n_train": int(n), **kept, "parameters": errors})
     result = {"study": spec["study"], "scale": spec["scale"], "sizes": sizes, "provenance": collect(spec)}

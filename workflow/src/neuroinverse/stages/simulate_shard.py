@@ -101,18 +101,25 @@ def simulate_batch(simulator, theta, seeds) -> tuple[dict[str, np.ndarray], np.n
         values = simulator.simulate(theta, seeds)
     except Exception:
         if len(theta) == 1:
-            print(f"simulation with theta {theta[0].tolist()} failed:\n{traceback.format_exc()}", file=sys.stderr)
+            print(
+                f"simulation with theta {theta[0].tolist()} failed:\n{traceback.format_exc()}",
+                file=sys.stderr,
+            )
             empty = {s.name: np.full((1, *s.shape), np.nan, np.float32) for s in simulator.signals}
             return empty, np.array([RAISED], np.uint8)
         middle = len(theta) // 2
-        left, right = (simulate_batch(simulator, theta[half], seeds[half]) for half in (slice(middle), slice(middle, None)))
+        left, right = (
+            simulate_batch(simulator, theta[half], seeds[half]) for half in (slice(middle), slice(middle, None))
+        )
         return {k: np.concatenate([left[0][k], right[0][k]]) for k in left[0]}, np.concatenate([left[1], right[1]])
     status = np.full(len(theta), OK, np.uint8)
     result = {}
     for signal in simulator.signals:
         array = np.asarray(values[signal.name], np.float32)
         if array.shape != (len(theta), *signal.shape):
-            raise ValueError(f"simulator gave {signal.name} of shape {array.shape}, expected {(len(theta), *signal.shape)}")
+            raise ValueError(
+                f"simulator gave {signal.name} of shape {array.shape}, expected {(len(theta), *signal.shape)}"
+            )
         status[~np.isfinite(array).reshape(len(theta), -1).all(axis=1)] = NOT_FINITE
         result[signal.name] = array
     return result, status

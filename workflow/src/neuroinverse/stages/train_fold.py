@@ -34,9 +34,7 @@ def run(spec: dict, dataset: Path, output: Path, history: Path, threads: int = 1
 
     data_file = Dataset(dataset)
     parameters = ParameterSpace.from_table(spec["parameters"])
-    data = streaming.FoldData(
-        data_file, spec["signal"], parameters, spec["folds"], spec["fold"], memory_mb * 1e6, seed
-    )
+    data = streaming.FoldData(data_file, spec["signal"], parameters, spec["folds"], spec["fold"], memory_mb * 1e6, seed)
     signal, h = data_file.signals[spec["signal"]], spec["hyperparameters"]
     with scope:
         statistics = cnn.feature_statistics(data.training_signals)
@@ -47,7 +45,10 @@ def run(spec: dict, dataset: Path, output: Path, history: Path, threads: int = 1
         metadata = {
             "parameters": parameters.to_table(),
             "signal": {
-                "name": signal.name, "unit": signal.unit, "dt_ms": signal.dt_ms, "shape": list(signal.shape),
+                "name": signal.name,
+                "unit": signal.unit,
+                "dt_ms": signal.dt_ms,
+                "shape": list(signal.shape),
                 "t0_ms": signal.t0_ms,
             },
             "features": spec["features"],

@@ -1,0 +1,61 @@
+# The commands of the README. Everything is installed into .venv; nothing else is touched.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.8
+EXTRAS := slurm network column posterior baseline recordings dev
+REQUIREMENTS ?= envs/requirements-cpu.txt
+
+.PHONY: setup demo test lint format bench records lock clean
+.DEFAULT_GOAL := help
+
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(VENV)/.installed ## install everything, pinned, into .venv
+
+$(VENV)/.installed: $(REQUIREMENTS) pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "neuroinverse needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@for tool in gcc make; do command -v $$tool > /dev/null || \
+	  { echo "NEURON compiles its mechanisms with gcc and make; $$tool is missing"; exit 1; }; done
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r $(REQUIREMENTS)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup ## the studies of config/config.yaml, from the prior to results/index.html
+	$(BIN)/snakemake --profile profiles/local
+
+test: setup lint ## lint, then all tests
+	$(BIN)/python -m pytest
+
+lint: setup ## ruff, snakefmt, snakemake --lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/snakemake --lint
+
+format: setup ## write files as lint wants them
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow/rules
+
+bench: setup ## benchmarks against peers, recorded in docs/records
+	$(BIN)/python benchmarks/point_batch.py
+
+records: setup ## the figures of the docs, from finished results and benchmarks
+	$(BIN)/snakemake --profile profiles/local all results/izhikevich/demo/cnn/scaling.json
+	$(BIN)/python benchmarks/studies.py
+	$(BIN)/python docs/tables.py
+
+lock: setup ## resolve the pinned requirements anew
+	$(BIN)/uv pip compile --quiet pyproject.toml $(EXTRAS:%=--extra %) -o envs/requirements-cpu.txt \
+	  --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make lock"
+	$(BIN)/uv pip compile --quiet pyproject.toml $(EXTRAS:%=--extra %) --extra gpu -o envs/requirements-gpu.txt \
+	  --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make lock"
+
+clean: ## remove results and the environment
+	rm -rf $(VENV) .snakemake
+	find results -mindepth 1 ! -name .gitkeep -delete

@@ -1,0 +1,51 @@
+"""Records of the studies, from the metrics of finished runs.
+
+snakemake --profile profiles/local all results/izhikevich/demo/cnn/scaling.json
+python benchmarks/studies.py
+"""
+
+import json
+from pathlib import Path
+
+from neuroinverse.records import write_record
+
+RUN = "snakemake --profile profiles/local"
+
+
+def main() -> None:
+    """Writes docs/records/hh_point_2.json and izhikevich.json."""
+    target = Path("results/hh_point_2/demo/cnn/metrics.json")
+    m = json.loads(target.read_text())
+    figures = {
+        "mse_unit_folds_mean": m["mse_unit_folds_mean"],
+        "mse_unit_folds_worst": max(m["mse_unit_folds"]),
+        "mse_unit_ensemble": m["mse_unit"],
+        "train_seconds_per_fold": m["train_seconds_per_fold"],
+        "folds": len(m["mse_unit_folds"]),
+        "n_train": m["n_train"],
+        "n_test": m["n_test"],
+        "n_failed": m["n_failed"],
+        "simulate_core_seconds": m["seconds"]["simulate_core"],
+        **{f"error_percent_of_range_{k}": p["error_percent_of_range"] for k, p in m["parameters"].items()},
+        **{f"coverage_{k}": v for k, v in m["coverage"].items()},
+    }
+    published = {"mse_unit_folds_mean": m["published"]["mse_unit"], **m["published"]}
+    published = {k: v for k, v in published.items() if k in figures} | {"n_train": 3000}
+    write_record("hh_point_2", f"{RUN} {target}", figures, published)
+
+    target = Path("results/izhikevich/demo/cnn/scaling.json")
+    figures = {}
+    for size in json.loads(target.read_text())["sizes"]:
+        n = size["n_train"]
+        figures |= {
+            f"error_percent_of_range_{k}_{n}": p["error_percent_of_range"] for k, p in size["parameters"].items()
+        }
+        figures |= {f"rmse_{k}_{n}": p["rmse"] for k, p in size["parameters"].items()}
+        figures |= {
+            f"{k}_{n}": size[k] for k in ("mse_unit", "mse_unit_folds_mean", "train_seconds_per_fold", "n_test")
+        }
+    write_record("izhikevich", f"{RUN} {target}", figures)
+
+
+if __name__ == "__main__":
+    main()
