@@ -193,7 +193,7 @@ def test_example_of_several_channels_and_no_stimulus(tmp_path):
 
 
 def test_figures_are_150_dpi_png_of_report_width(tmp_path):
-    style.save(figures.predicted_true(read(tmp_path, 4)), tmp_path / "x.png")
+    style.save(figures.predicted_true(read(tmp_path, 10)), tmp_path / "x.png")
     assert imread(tmp_path / "x.png").shape[1] == 150 * 8
     assert [p.name for p in tmp_path.iterdir() if p.suffix == ".png"] == ["x.png"]
 

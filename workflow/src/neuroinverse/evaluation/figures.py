@@ -59,6 +59,7 @@ def predicted_true(predictions: Predictions):
             axis.text(
                 0.04, 0.96, "\n".join(lines + [f"{outside} beyond the axis"] * (outside > 0)),
                 transform=axis.transAxes, va="top", fontsize=7, zorder=4,
+                bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 1},
             )  # fmt: skip
             style.fit(axis.set_title, parameter.name, style.in_brackets(parameter.unit), size=8.5)
             style.parameter_axis(axis.xaxis, parameter)
@@ -224,7 +225,7 @@ def examples(predictions: Predictions, traces: Sequence[Example], signal, unit: 
             shades = [BLUE, ORANGE, style.GREEN, GREY]
             for c, channel in enumerate(channels.T):
                 axis.plot(time, channel, linewidth=0.6, color=shades[c % len(shades)])
-            axis.set_ylabel(style.unit_text(unit) or "1")
+            axis.set_ylabel(style.unit_text(unit) or "no unit")
             axis.margins(x=0.01)
             axis.set_title(_short_title(predictions, example.row) if beside else titles[k], fontsize=7.5)
             if beside:
@@ -232,7 +233,7 @@ def examples(predictions: Predictions, traces: Sequence[Example], signal, unit: 
         if stimulus is not None:
             axis = axes[-1, 0]
             axis.plot(signal.t0_ms + signal.dt_ms * np.arange(len(stimulus)), stimulus, color=INK, linewidth=0.6)
-            axis.set_ylabel(style.unit_text(stimulus_unit) or "1")
+            axis.set_ylabel(style.unit_text(stimulus_unit) or "no unit")
             axis.set_title("stimulus", fontsize=7.5)
             if beside:
                 axes[-1, 1].remove()
@@ -286,9 +287,10 @@ def _draw_unit_parameters(axis, predictions: Predictions, row: int, legend: bool
 
 
 def _name_ticks(axis, columns: Sequence[str], rows: Sequence[str] | None) -> None:
-    """Names of parameters along the axes, upright so that they never collide."""
+    """Names of parameters along the axes, upright unless they are too short to collide."""
     size = 7 if len(columns) <= 16 else 5.5
-    axis.set_xticks(range(len(columns)), columns, rotation=90, fontsize=size)
+    short = max(map(len, columns)) <= 3 and len(columns) <= 12
+    axis.set_xticks(range(len(columns)), columns, rotation=0 if short else 90, fontsize=size)
     axis.tick_params(axis="x", labelbottom=True)
     if rows is not None:
         axis.set_yticks(range(len(rows)), rows, fontsize=size)

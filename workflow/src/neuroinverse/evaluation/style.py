@@ -82,7 +82,7 @@ def panel_grid(count: int, panel_height: float | None = None, extra_height: floa
     Returns:
         The figure and its panels in reading order; places that are not needed are empty.
     """
-    columns = count if count <= 4 else 3 if count <= 6 else 4
+    columns = {1: 1, 2: 2, 4: 2}.get(count, 3 if count <= 6 else 4)
     rows = math.ceil(count / columns)
     # few panels do not grow beyond what the eye needs
     width = min(WIDTH, 3.4 * columns)
