@@ -25,6 +25,5 @@ localrules:
 rule all:
     default_target: True
     input:
-        rules.simulations.input,
+        CONFIGURED_REPORTS,
         "results/index.html",
-        [f"results/{study}/{scale}/report.html" for study, scale in CONFIGURED],

@@ -29,8 +29,7 @@ def main() -> None:
         **{f"error_percent_of_range_{k}": p["error_percent_of_range"] for k, p in m["parameters"].items()},
         **{f"coverage_{k}": v for k, v in m["coverage"].items()},
     }
-    published = {"mse_unit_folds_mean": m["published"]["mse_unit"], **m["published"]}
-    published = {k: v for k, v in published.items() if k in figures} | {"n_train": 3000}
+    published = m["published"] | {"n_train": 3000}
     write_record("hh_point_2", f"{RUN} {target}", figures, published)
 
     target = Path("results/izhikevich/demo/cnn/scaling.json")

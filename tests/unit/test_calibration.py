@@ -59,3 +59,38 @@ def test_band_holds_about_95_percent_of_honest_coverages():
     observed = [calibration.coverage(rng.normal(size=(200, 1)), np.ones((200, 1)), (0.7,))[0, 0] for _ in range(600)]
     low, high = calibration.sampling_band([0.7], 200)
     assert 0.92 < np.mean((observed >= low[0]) & (observed <= high[0])) < 0.98
+
+
+def simulated(seed, n, floor, scale):
+    """Spreads and residuals of a known law: residual sd = scale · √(spread² + floor²)."""
+    rng = np.random.default_rng(seed)
+    spread = rng.gamma(1.5, 0.02, (n, 2))
+    return spread, rng.standard_normal((n, 2)) * scale * np.sqrt(spread**2 + floor**2)
+
+
+def test_error_model_finds_the_law_behind_the_residuals():
+    floor, scale = np.array([0.03, 0.005]), np.array([0.6, 2.0])
+    model = calibration.ErrorModel.fit(*simulated(1, 20000, floor, scale))
+    print(f"scale {np.round(model.scale, 3)}, floor {np.round(model.floor, 4)}")
+    np.testing.assert_allclose(model.scale, scale, rtol=0.05)
+    np.testing.assert_allclose(model.floor, floor, rtol=0.15)
+
+
+def test_error_fitted_to_few_is_honest_on_others():
+    floor, scale = np.array([0.03, 0.005]), np.array([0.6, 2.0])
+    model = calibration.ErrorModel.fit(*simulated(2, 500, floor, scale))
+    spread, residual = simulated(3, 20000, floor, scale)
+    for level, observed in zip(calibration.LEVELS, calibration.coverage(residual, model.error(spread)), strict=True):
+        print(level, observed)
+        assert np.abs(observed - level).max() < 0.03
+
+
+def test_error_of_a_single_fold_is_its_root_mean_square():
+    residual = np.random.default_rng(4).standard_normal((300, 3)) * [0.1, 0.01, 1e-4]
+    model = calibration.ErrorModel.fit(np.zeros((300, 3)), residual)
+    np.testing.assert_allclose(model.error(np.zeros((1, 3)))[0], np.sqrt((residual**2).mean(axis=0)), rtol=1e-9)
+
+
+def test_error_model_needs_simulations():
+    with pytest.raises(ValueError, match="no simulation"):
+        calibration.ErrorModel.fit(np.empty((0, 2)), np.empty((0, 2)))

@@ -1,4 +1,8 @@
 # What the rules share: the command line, the studies, their files, and what jobs ask of a machine.
+#
+# What runs again is decided by the specification in a job's params and by the set of its inputs. The profiles leave
+# Snakemake's other triggers out, time stamps above all. Inputs are plain files and not `ancient`, since while a job is
+# to run, Snakemake overlooks what has changed in jobs behind an ancient file (its issue 4166).
 
 import functools
 import shlex
@@ -8,13 +12,13 @@ from pathlib import Path
 from neuroinverse.config import check_config, load_study
 from neuroinverse.errors import ConfigError
 from neuroinverse.provenance import canonical
-from neuroinverse.study import ESTIMATOR_PATTERN, VERSIONS, mechanisms_spec
+from neuroinverse.study import DATASETS, ESTIMATOR_PATTERN, VERSIONS
 
 
 wildcard_constraints:
     study=r"[a-z][a-z0-9_]*",
     scale="smoke|demo|paper",
-    dataset=r"(?:train|test)(?:@[0-9]+)?",
+    dataset="|".join(DATASETS) + "|train@[0-9]+",
     shard=r"[0-9]+",
     estimator=ESTIMATOR_PATTERN.pattern,
     fold=r"[0-9]+",
@@ -22,9 +26,6 @@ wildcard_constraints:
 
 # The interpreter that runs Snakemake has the package beside it, activated or not.
 shell.prefix(f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; ")
-
-# The name of what envs/environment.yaml makes, for --software-deployment-method conda.
-ENVIRONMENT = "neuroinverse"
 
 
 @functools.cache
@@ -53,12 +54,6 @@ def growing(base):
     return lambda wildcards, attempt: int(attempt * (base(wildcards) if callable(base) else base))
 
 
-# Finished inputs count as given: what runs again is decided by the specification in params alone, never by the time
-# stamp of a file, and a shard that is simulated anew, with the same contents, retrains nothing.
-def given(files):
-    return [ancient(f) for f in ([files] if isinstance(files, str) else files)]
-
-
 def shard_files(study, dataset):
     name = dataset.partition("@")[0]
     return [f"results/{study.name}/{study.scale}/shards/{name}/{shard}.h5" for shard in study.shards(dataset)]
@@ -83,6 +78,30 @@ def figure(name):
     )
 
 
-def folds_of(wildcards, file):
-    folder = f"results/{wildcards.study}/{wildcards.scale}/{wildcards.estimator}"
-    return given([f"{folder}/fold-{k}/{file}" for k in study_of(wildcards).folds(wildcards.estimator)])
+def library_file(wildcards):
+    return f"results/{wildcards.study}/{wildcards.scale}/mechanisms/libnrnmech.so"
+
+
+def estimator_folder(wildcards):
+    return f"results/{wildcards.study}/{wildcards.scale}/{wildcards.estimator}"
+
+
+def fold_files(wildcards, file):
+    folds = study_of(wildcards).folds(wildcards.estimator)
+    return [f"{estimator_folder(wildcards)}/fold-{k}/{file}" for k in folds]
+
+
+def dataset_file(wildcards, dataset):
+    return f"results/{wildcards.study}/{wildcards.scale}/dataset/{dataset}.h5"
+
+
+def training_file(wildcards):
+    return dataset_file(wildcards, study_of(wildcards).training_dataset(wildcards.estimator))
+
+
+def metrics_files(study):
+    return [f"results/{study.name}/{study.scale}/{estimator}/metrics.json" for estimator in study.estimators]
+
+
+CONFIGURED_METRICS = [file for item in CONFIGURED for file in metrics_files(load(*item))]
+CONFIGURED_REPORTS = [f"results/{study}/{scale}/report.html" for study, scale in CONFIGURED]

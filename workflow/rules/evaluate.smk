@@ -14,11 +14,11 @@ FIGURES = [
 
 rule evaluate:
     input:
-        predictions=given("results/{study}/{scale}/{estimator}/predictions.parquet"),
-        train=lambda w: given(f"results/{w.study}/{w.scale}/dataset/{study_of(w).training_dataset(w.estimator)}.h5"),
-        test=given("results/{study}/{scale}/dataset/test.h5"),
-        models=lambda w: folds_of(w, "model.keras"),
-        histories=lambda w: folds_of(w, "history.csv"),
+        predictions=lambda w: f"{estimator_folder(w)}/predictions.parquet",
+        train=lambda w: training_file(w),
+        test=lambda w: dataset_file(w, "test"),
+        models=lambda w: fold_files(w, "model.keras"),
+        histories=lambda w: fold_files(w, "history.csv"),
     output:
         metrics="results/{study}/{scale}/{estimator}/metrics.json",
         figures=[figure(name) for name in FIGURES],
@@ -27,7 +27,7 @@ rule evaluate:
     benchmark:
         "results/{study}/{scale}/benchmarks/evaluate/{estimator}.tsv"
     conda:
-        ENVIRONMENT
+        "../../envs/compiler.yaml"
     threads: 1
     resources:
         mem_mb=growing(1500),
@@ -43,12 +43,7 @@ rule evaluate:
 
 rule scaling:
     input:
-        lambda w: given(
-            [
-                f"results/{w.study}/{w.scale}/{w.estimator}@{n}/metrics.json"
-                for n in study_of(w).scaling_sizes(w.estimator)
-            ]
-        ),
+        lambda w: [f"{estimator_folder(w)}@{n}/metrics.json" for n in study_of(w).scaling_sizes(w.estimator)],
     output:
         "results/{study}/{scale}/{estimator}/scaling.json",
     log:
@@ -56,7 +51,7 @@ rule scaling:
     benchmark:
         "results/{study}/{scale}/benchmarks/scaling/{estimator}.tsv"
     conda:
-        ENVIRONMENT
+        "../../envs/compiler.yaml"
     threads: 1
     resources:
         mem_mb=growing(500),
@@ -69,15 +64,8 @@ rule scaling:
 
 rule report:
     input:
-        metrics=lambda w: given(
-            [f"results/{w.study}/{w.scale}/{estimator}/metrics.json" for estimator in study_of(w).estimators]
-        ),
-        datasets=given(
-            [
-                "results/{study}/{scale}/dataset/train.h5",
-                "results/{study}/{scale}/dataset/test.h5",
-            ]
-        ),
+        metrics=lambda w: metrics_files(study_of(w)),
+        datasets=lambda w: [dataset_file(w, name) for name in DATASETS],
     output:
         "results/{study}/{scale}/report.html",
     log:
@@ -85,7 +73,7 @@ rule report:
     benchmark:
         "results/{study}/{scale}/benchmarks/report.tsv"
     conda:
-        ENVIRONMENT
+        "../../envs/compiler.yaml"
     threads: 1
     resources:
         mem_mb=growing(500),
@@ -100,14 +88,8 @@ rule report:
 
 rule report_index:
     input:
-        metrics=given(
-            [
-                f"results/{study}/{scale}/{estimator}/metrics.json"
-                for study, scale in CONFIGURED
-                for estimator in load(study, scale).estimators
-            ]
-        ),
-        reports=given([f"results/{study}/{scale}/report.html" for study, scale in CONFIGURED]),
+        metrics=lambda w: CONFIGURED_METRICS,
+        reports=lambda w: CONFIGURED_REPORTS,
     output:
         "results/index.html",
     log:
@@ -115,7 +97,7 @@ rule report_index:
     benchmark:
         "results/benchmarks/report_index.tsv"
     conda:
-        ENVIRONMENT
+        "../../envs/compiler.yaml"
     threads: 1
     resources:
         mem_mb=growing(500),

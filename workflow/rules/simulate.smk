@@ -1,41 +1,39 @@
 # From the prior to joined datasets.
 
 
-MECHANISMS = "results/mechanisms/libnrnmech.so"
-
-
 rule simulations:
     input:
         [
             file
             for study, scale in CONFIGURED
-            for dataset in ("train", "test")
+            for dataset in DATASETS
             for file in shard_files(load(study, scale), dataset)
         ],
 
 
 rule compile_mechanisms:
     output:
-        MECHANISMS,
+        "results/{study}/{scale}/mechanisms/libnrnmech.so",
     log:
-        "results/logs/compile_mechanisms.log",
+        "results/{study}/{scale}/logs/compile_mechanisms.log",
     benchmark:
-        "results/benchmarks/compile_mechanisms.tsv"
+        "results/{study}/{scale}/benchmarks/compile_mechanisms.tsv"
     conda:
-        ENVIRONMENT
+        "../../envs/compiler.yaml"
     threads: 1
     resources:
         mem_mb=growing(500),
         runtime=5,
     params:
-        spec=canonical(mechanisms_spec()),
+        spec=lambda w: canonical(study_of(w).mechanisms_spec()),
+        sources=lambda w: [str(f) for f in study_of(w).mechanisms],
     shell:
-        "neuroinverse compile_mechanisms --output {output} &> {log}"
+        "neuroinverse compile_mechanisms --spec {params.spec:q} --sources {params.sources:q} --output {output} &> {log}"
 
 
 rule simulate_shard:
     input:
-        library=lambda w: given(MECHANISMS) if study_of(w).needs_mechanisms else [],
+        library=lambda w: library_file(w) if study_of(w).mechanisms else [],
     output:
         "results/{study}/{scale}/shards/{dataset}/{shard}.h5",
     log:
@@ -43,7 +41,7 @@ rule simulate_shard:
     benchmark:
         "results/{study}/{scale}/benchmarks/simulate_shard/{dataset}-{shard}.tsv"
     conda:
-        ENVIRONMENT
+        "../../envs/compiler.yaml"
     threads: 2
     resources:
         mem_mb=growing(lambda w: 500 + study_of(w).shard_megabytes),
@@ -57,7 +55,7 @@ rule simulate_shard:
 
 rule index_dataset:
     input:
-        lambda w: given(shard_files(study_of(w), w.dataset)),
+        lambda w: shard_files(study_of(w), w.dataset),
     output:
         "results/{study}/{scale}/dataset/{dataset}.h5",
     log:
@@ -65,7 +63,7 @@ rule index_dataset:
     benchmark:
         "results/{study}/{scale}/benchmarks/index_dataset/{dataset}.tsv"
     conda:
-        ENVIRONMENT
+        "../../envs/compiler.yaml"
     threads: 1
     resources:
         mem_mb=growing(500),

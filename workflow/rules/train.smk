@@ -3,7 +3,7 @@
 
 rule train_fold:
     input:
-        dataset=lambda w: given(f"results/{w.study}/{w.scale}/dataset/{study_of(w).training_dataset(w.estimator)}.h5"),
+        dataset=lambda w: training_file(w),
     output:
         model="results/{study}/{scale}/{estimator}/fold-{fold}/model.keras",
         history="results/{study}/{scale}/{estimator}/fold-{fold}/history.csv",
@@ -12,7 +12,7 @@ rule train_fold:
     benchmark:
         "results/{study}/{scale}/benchmarks/train_fold/{estimator}-{fold}.tsv"
     conda:
-        ENVIRONMENT
+        "../../envs/compiler.yaml"
     threads: 2
     resources:
         mem_mb=growing(lambda w: 1500 + 2.5 * signals_mb(w)),
@@ -27,21 +27,18 @@ rule train_fold:
 
 rule ensemble_folds:
     input:
-        dataset=given("results/{study}/{scale}/dataset/test.h5"),
-        models=lambda w: given(
-            [
-                f"results/{w.study}/{w.scale}/{w.estimator}/fold-{fold}/model.keras"
-                for fold in study_of(w).folds(w.estimator)
-            ]
-        ),
+        calibration=lambda w: dataset_file(w, "calibration"),
+        test=lambda w: dataset_file(w, "test"),
+        models=lambda w: fold_files(w, "model.keras"),
     output:
-        "results/{study}/{scale}/{estimator}/predictions.parquet",
+        predictions="results/{study}/{scale}/{estimator}/predictions.parquet",
+        calibration="results/{study}/{scale}/{estimator}/calibration.json",
     log:
         "results/{study}/{scale}/logs/ensemble_folds/{estimator}.log",
     benchmark:
         "results/{study}/{scale}/benchmarks/ensemble_folds/{estimator}.tsv"
     conda:
-        ENVIRONMENT
+        "../../envs/compiler.yaml"
     threads: 2
     resources:
         mem_mb=growing(2500),
@@ -49,5 +46,6 @@ rule ensemble_folds:
     params:
         spec=lambda w: canonical(study_of(w).ensemble_spec(w.estimator)),
     shell:
-        "neuroinverse ensemble_folds --spec {params.spec:q} --dataset {input.dataset} --models {input.models}"
-        " --output {output} &> {log}"
+        "neuroinverse ensemble_folds --spec {params.spec:q} --calibration-dataset {input.calibration}"
+        " --test-dataset {input.test} --models {input.models} --calibration {output.calibration}"
+        " --output {output.predictions} &> {log}"

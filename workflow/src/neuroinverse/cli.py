@@ -29,8 +29,9 @@ VERBS = {
     "compile_mechanisms": (
         "compile MOD files for NEURON",
         [
+            ("--spec", SPEC[1] | {"required": False}),
             OUTPUT,
-            _path("--source", "folder of MOD files (the package's)", required=False),
+            _path("--sources", "MOD files (all of the package)", several=True, required=False),
         ],
     ),
     "simulate_shard": (
@@ -58,11 +59,13 @@ VERBS = {
         ],
     ),
     "ensemble_folds": (
-        "predict the test dataset with all folds",
+        "predict the test dataset with all folds, with a calibrated error",
         [
             SPEC,
             OUTPUT,
-            _path("--dataset"),
+            _path("--calibration-dataset"),
+            _path("--test-dataset"),
+            _path("--calibration", "JSON to write"),
             _path("--models", several=True),
         ],
     ),

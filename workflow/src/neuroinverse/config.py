@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def load_study(study: str | Path, scale: str, master_seed: int) -> Study:
 def _read_yaml(path: Path):
     try:
         content = yaml.safe_load(Path(path).read_text())
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected keys and values, found {type(content).__name__}")
@@ -111,4 +112,13 @@ def _explain(error) -> str:
             f" of {error.instance['name']!r}" if isinstance(error.instance, dict) and "name" in error.instance else ""
         )
         return f"{where}{name}: missing {', '.join(repr(m) for m in missing)}; add it"
+    if error.validator == "type" and isinstance(error.instance, str) and _NUMBER.fullmatch(error.instance):
+        mantissa, exponent = error.instance.lower().split("e")
+        dot = "" if "." in mantissa else ".0"
+        sign = "" if exponent[0] in "+-" else "+"
+        return f"{where}: YAML reads {error.instance} as text; write {mantissa}{dot}e{sign}{exponent}"
     return f"{where}: {error.message}"
+
+
+# YAML 1.1 wants a point and a signed exponent
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")

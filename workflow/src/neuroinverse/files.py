@@ -21,7 +21,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
         path: The final file. Its folder is made if it is missing.
 
     Raises:
-        StorageError: If the disk is full.
+        StorageError: If the disk, or the quota on it, is full.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        if error.errno == errno.ENOSPC or "No space left" in str(error):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageError(f"{path}: the disk is full. Free some space and run again; nothing is lost") from error
         raise
     finally:

@@ -103,12 +103,15 @@ def from_file(t, path, column=0):
     """A recorded or designed waveform: .npy of shape (n,), or a text column, sampled at dt from t = 0.
 
     Raises:
-        ConfigError: If the file is missing, or shorter than the protocol.
+        ConfigError: If the file is missing, holds no such numbers, or is shorter than the protocol.
     """
     file = Path(path)
     if not file.is_file():
         raise ConfigError(f"stimulus file {file} does not exist")
-    wave = np.load(file) if file.suffix == ".npy" else np.loadtxt(file, delimiter=",", ndmin=2)[:, column]
+    try:
+        wave = np.load(file) if file.suffix == ".npy" else np.loadtxt(file, delimiter=",", ndmin=2)[:, column]
+    except (ValueError, IndexError, EOFError) as error:
+        raise ConfigError(f"stimulus file {file}: expected numbers in column {column}: {error}") from error
     if wave.ndim != 1 or len(wave) < len(t):
         raise ConfigError(
             f"stimulus file {file}: expected one waveform of at least {len(t)} samples, got shape {wave.shape}"

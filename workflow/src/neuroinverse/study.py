@@ -17,9 +17,11 @@ from neuroinverse.estimators.architecture import complete, layer_shapes
 from neuroinverse.features import feature_shape
 from neuroinverse.parameters import ParameterSpace
 from neuroinverse.provenance import version
-from neuroinverse.simulators import MECHANISMS, make_simulator, simulator_class
+from neuroinverse.simulators import make_simulator, mechanism_files, simulator_class
 from neuroinverse.simulators.base import Signal
 
+# what the folds learn from; what their stated error is fitted to; what everything is measured on
+DATASETS = ("train", "calibration", "test")
 VERSIONS = MappingProxyType(
     {
         "compile_mechanisms": 1,
@@ -33,12 +35,6 @@ VERSIONS = MappingProxyType(
         "report_index": 1,
     }
 )
-
-
-def mechanisms_spec() -> dict:
-    """What the compiled mechanisms depend on: NEURON's version and every MOD file."""
-    files = {path.name: _sha256(path) for path in sorted(MECHANISMS.glob("*.mod"))}
-    return {"version": VERSIONS["compile_mechanisms"], "neuron": version("neuron"), "files": files}
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +58,7 @@ class Study:
 
     def __post_init__(self):
         self._check_parameters()
+        make_simulator(self._simulation_spec("test")).stimulus()
         signals = self.signals
         for name, estimator in self.settings["estimators"].items():
             if estimator["signal"] not in signals:
@@ -149,15 +146,15 @@ class Study:
         """The folds of an estimator."""
         return list(range(self.estimator(estimator)["folds"]))
 
-    @property
-    def needs_mechanisms(self) -> bool:
-        """Whether the simulator needs compiled MOD files."""
-        return bool(simulator_class(self.settings["simulator"]).mechanisms)
+    @functools.cached_property
+    def mechanisms(self) -> list[Path]:
+        """The MOD files that the simulator needs."""
+        return mechanism_files(self.settings["simulator"])
 
     @property
     def shard_megabytes(self) -> float:
         """Size of a full shard."""
-        return sum(self.megabytes(d) for d in ("train", "test")) * self.shard_size / (self.n("train") + self.n("test"))
+        return self.shard_size * self.megabytes("test") / self.n("test")
 
     def megabytes(self, dataset: str, signal: str | None = None) -> float:
         """Size of a dataset, or of one of its signals."""
@@ -180,14 +177,19 @@ class Study:
         }
         if "path" in section:
             spec["source_sha256"] = _sha256(Path(section["path"]))
-        mechanisms = simulator_class(section).mechanisms
-        if mechanisms:
-            spec["mechanisms"] = {name: _sha256(MECHANISMS / name) for name in mechanisms}
-            spec["neuron"] = version("neuron")
+        if self.mechanisms:
+            spec |= self._mechanism_sums()
         stimulus = self.settings["protocol"]["stimulus"]
-        if stimulus["kind"] == "from_file" and Path(stimulus["path"]).is_file():
+        if Path(stimulus.get("path", "")).is_file():
             spec["stimulus_sha256"] = _sha256(Path(stimulus["path"]))
         return spec
+
+    def _mechanism_sums(self) -> dict:
+        return {"neuron": version("neuron"), "mechanisms": {f.name: _sha256(f) for f in self.mechanisms}}
+
+    def mechanisms_spec(self) -> dict:
+        """Specification of `compile_mechanisms`."""
+        return {"version": VERSIONS["compile_mechanisms"], **self._mechanism_sums()}
 
     @functools.cache  # noqa: B019 - a study lives as long as the run
     def dataset_spec(self, dataset: str) -> dict:
@@ -229,8 +231,8 @@ class Study:
         return {
             "version": VERSIONS["ensemble_folds"],
             "training": self.train_spec(estimator, 0),
-            "test": self.dataset_spec("test")["simulation"],
-            "n_test": self.n("test"),
+            "calibration": {"simulation": self.dataset_spec("calibration")["simulation"], "n": self.n("calibration")},
+            "test": {"simulation": self.dataset_spec("test")["simulation"], "n": self.n("test")},
         }
 
     def evaluate_spec(self, estimator: str) -> dict:

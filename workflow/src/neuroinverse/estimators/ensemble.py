@@ -1,4 +1,4 @@
-"""All folds together: the mean as the answer, its spread and the folds' validation error as the error."""
+"""All folds together: the mean as the answer, and how far the folds disagree."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +17,9 @@ class Predictions:
 
     Args:
         folds: Every fold's unit parameters, shape (k, n, K).
-        validation_rmse: Each fold's validation error in unit parameters, shape (k, K); NaN where nothing was held out.
     """
 
     folds: np.ndarray
-    validation_rmse: np.ndarray
 
     @property
     def mean(self) -> np.ndarray:
@@ -32,12 +30,6 @@ class Predictions:
     def sd(self) -> np.ndarray:
         """Standard deviation over folds (n − 1) in unit parameters, shape (n, K); zero for a single fold."""
         return self.folds.std(axis=0, ddof=1) if len(self.folds) > 1 else np.zeros_like(self.folds[0])
-
-    @property
-    def error(self) -> np.ndarray:
-        """Stated error in unit parameters, shape (n, K): the spread over folds and, in quadrature, the folds'
-        validation error, which the spread alone leaves out. NaN for a single fold."""
-        return np.sqrt(self.sd**2 + (self.validation_rmse**2).mean(axis=0))
 
     @property
     def out_of_range(self) -> np.ndarray:
@@ -68,8 +60,6 @@ class Ensemble:
         self.parameters = ParameterSpace.from_table(metadata[0]["parameters"])
         self.signal = metadata[0]["signal"]
         self._models = [keras.models.load_model(m, compile=False) for m in models]
-        missing = [np.nan] * len(self.parameters.parameters)
-        self._rmse = np.array([m["validation_rmse_unit"] or missing for m in metadata])
 
     def predict(self, signals: np.ndarray) -> Predictions:
         """Infers the parameters of signals.
@@ -79,4 +69,4 @@ class Ensemble:
         """
         x = np.asarray(signals, np.float32).reshape(len(signals), -1, (*self.signal["shape"], 1)[1])
         folds = [self.parameters.to_unit(m.predict(x, verbose=0)) for m in self._models]
-        return Predictions(np.stack(folds), self._rmse)
+        return Predictions(np.stack(folds))

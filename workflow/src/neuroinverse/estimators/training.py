@@ -53,14 +53,14 @@ class Checkpoint:
     def _slot(self, epoch: int) -> Path:
         return self.folder / f"slot{epoch % 2}.weights.h5"
 
-    def load(self, model) -> TrainingState:
+    def load(self, model, learning_rate: float) -> TrainingState:
         """Restores the model, its optimiser and the state of the last whole epoch; a fresh state if there is none."""
         file = self.folder / "state.json"
         state = TrainingState(**json.loads(file.read_text())) if file.is_file() else None
         if state is None or state.spec_sha256 != self.sum:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
-            return TrainingState(self.sum, learning_rate=float(model.optimizer.learning_rate))
+            return TrainingState(self.sum, learning_rate=learning_rate)
         # the optimiser has its slots only once it is built
         model.optimizer.build(model.trainable_variables)
         model.load_weights(self._slot(state.epoch))
@@ -107,7 +107,7 @@ def fit(
     Raises:
         NeuroinverseError: If the loss was never finite.
     """
-    state = checkpoint.load(model)
+    state = checkpoint.load(model, h["learning_rate"])
     if state.epoch:
         print(f"resumes after epoch {state.epoch}", flush=True)
     progress = Progress(h["epochs"], "epochs")

@@ -1,5 +1,6 @@
-"""Whether stated errors are honest: how often the truth lies within them."""
+"""The stated error of an ensemble, and whether it is honest: how often the truth lies within it."""
 
+from dataclasses import asdict, dataclass
 from statistics import NormalDist
 
 import numpy as np
@@ -8,6 +9,64 @@ import numpy as np
 LEVELS = (0.5, 0.9, 0.95)
 # the levels of the coverage figure
 CURVE_LEVELS = tuple(np.round(np.concatenate([np.arange(0.05, 0.951, 0.05), [0.97, 0.99]]), 2).tolist())
+
+
+# the floor is sought between these multiples of the root mean squared residual
+FLOORS = tuple(np.geomspace(1e-3, 10, 81).tolist())
+
+
+@dataclass(frozen=True)
+class ErrorModel:
+    """Turns the spread over folds into an error: scale · √(spread² + floor²), one pair for each parameter.
+
+    The spread knows which simulations are hard, but not what all folds get wrong together; scale and floor are fitted
+    to simulations that no fold saw (variance calibration).
+
+    Args:
+        scale: Factor of each parameter, unit parameters.
+        floor: Spread, in unit parameters, below which folds agree by chance.
+    """
+
+    scale: tuple[float, ...]
+    floor: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, spread, residual) -> "ErrorModel":
+        """Fits by maximum likelihood of Gaussian residuals.
+
+        Args:
+            spread: Standard deviation over folds, shape (n, n_parameters); zero for a single fold.
+            residual: Predicted minus true of the same simulations, shape (n, n_parameters).
+
+        Raises:
+            ValueError: If there are no simulations to fit to.
+        """
+        spread, residual = np.asarray(spread, np.float64), np.asarray(residual, np.float64)
+        if not len(residual):
+            raise ValueError("no simulation to calibrate the error with")
+        pairs = [cls._fit_one(s, r) for s, r in zip(spread.T, residual.T, strict=True)]
+        return cls(tuple(scale for scale, _ in pairs), tuple(floor for _, floor in pairs))
+
+    @staticmethod
+    def _fit_one(spread: np.ndarray, residual: np.ndarray) -> tuple[float, float]:
+        floors = np.array(FLOORS) * max(np.sqrt((residual**2).mean()), 1e-12)
+        variance = spread[:, None] ** 2 + floors**2
+        # for a given floor the best scale is known: the likelihood is left to be searched in one dimension
+        scale = (residual[:, None] ** 2 / variance).mean(axis=0)
+        best = int(np.argmin(np.log(variance).mean(axis=0) + np.log(scale)))
+        return float(np.sqrt(scale[best])), float(floors[best])
+
+    def error(self, spread) -> np.ndarray:
+        """One standard deviation of the answer's error, unit parameters, shape (n, n_parameters).
+
+        Args:
+            spread: Standard deviation over folds, unit parameters, shape (n, n_parameters).
+        """
+        return np.asarray(self.scale) * np.sqrt(np.asarray(spread) ** 2 + np.asarray(self.floor) ** 2)
+
+    def to_dict(self) -> dict:
+        """As JSON values."""
+        return asdict(self)
 
 
 def half_width(level: float) -> float:

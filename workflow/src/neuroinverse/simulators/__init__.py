@@ -46,6 +46,22 @@ def simulator_class(simulator: dict) -> type[Simulator]:
     return found
 
 
+def mechanism_files(simulator: dict) -> list[Path]:
+    """The MOD files of a study's simulator: beside the user's own file where they stand there, else the package's.
+
+    Raises:
+        ConfigError: If one does not exist.
+    """
+    beside = Path(simulator["path"]).parent if "path" in simulator else MECHANISMS
+    files = []
+    for name in simulator_class(simulator).mechanisms:
+        found = [folder / name for folder in (beside, MECHANISMS) if (folder / name).is_file()]
+        if not found:
+            raise ConfigError(f"simulator: mechanism {name} is neither in {beside} nor among those of the package")
+        files.append(found[0])
+    return files
+
+
 def make_simulator(spec: dict, library: Path | None = None) -> Simulator:
     """Makes the simulator of a dataset's specification, with its parameters, protocol and options."""
     section = spec["simulator"]

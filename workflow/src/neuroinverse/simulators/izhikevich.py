@@ -9,7 +9,8 @@ class Izhikevich(Simulator):
     """v' = 0.04v² + 5v + 140 − u + I, u' = a(bv − u); at v ≥ 30 mV: v ← c, u ← u + d.
 
     Izhikevich EM (2003) IEEE Trans Neural Netw 14:1569. The reference engine is a NEURON mechanism that takes one
-    midpoint step per dt_ms and starts at v = −65 mV, u = b·v; the sample of a spike's peak is 30 mV.
+    midpoint step per dt_ms and starts at v = −65 mV, u = b·v. The peak is placed within its step by interpolation; its
+    sample is 30 mV.
     """
 
     parameters = {

@@ -58,7 +58,7 @@ def run_batch(
         h: NEURON's interpreter.
         make_cell: Called with 0 … n_cells − 1; returns (objects to keep alive, reference to the recorded variable).
         n_cells: Size of the batch.
-        stimulus: Waveform in the mechanism's unit, shape (n_steps,); step i sees its mean over the step.
+        stimulus: Waveform in the mechanism's unit, shape (n_steps,); linear between samples.
         stimulus_reference: Global variable that carries it, such as "density_shared_current".
         dt_ms: Time step (ms).
         v_init: Initial membrane potential (mV).
@@ -79,7 +79,8 @@ def run_batch(
         vectors.append(h.Vector().record(reference))
     amplitude = h.Vector(stimulus)
     times = h.Vector(np.arange(len(stimulus)) * dt_ms)
-    # "continuous" playing is linear between samples and is read at the middle of each step
+    # "continuous" playing is linear between samples and set twice a step: currents see the middle of the
+    # step, states its end
     amplitude.play(getattr(h, f"_ref_{stimulus_reference}"), times, True)
     solver = h.ParallelContext()
     solver.set_maxstep(10)

@@ -5,6 +5,7 @@ from pathlib import Path
 from neuroinverse.config import load_study, read_config
 from neuroinverse.estimators.architecture import layer_shapes
 from neuroinverse.features import feature_shape
+from neuroinverse.study import DATASETS
 
 
 def run(study: str, scale: str = "demo") -> None:
@@ -18,7 +19,7 @@ def run(study: str, scale: str = "demo") -> None:
     print(f"{checked.name} at scale {scale}: {checked.settings['title']}")
     for p in checked.parameters.parameters:
         print(f"  {p.name}: {p.low:g} to {p.high:g} {p.unit}, {p.scale}")
-    for dataset in ("train", "test"):
+    for dataset in DATASETS:
         n, shards = checked.n(dataset), len(checked.shards(dataset))
         print(f"  {dataset}: {n} simulations in {shards} shards, {checked.megabytes(dataset):.0f} MB")
     for name in checked.estimators:

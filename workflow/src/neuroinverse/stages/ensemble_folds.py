@@ -1,6 +1,8 @@
-"""ensemble_folds: every fold's and the ensemble's answer for each test simulation."""
+"""ensemble_folds: every fold's and the ensemble's answer for each test simulation, with a calibrated error."""
 
+import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,16 +10,21 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from neuroinverse.estimators.ensemble import Ensemble
+from neuroinverse.errors import NeuroinverseError
+from neuroinverse.estimators.ensemble import Ensemble, Predictions
+from neuroinverse.evaluation.calibration import ErrorModel
 from neuroinverse.files import atomic
+from neuroinverse.parameters import ParameterSpace
 from neuroinverse.progress import Progress
 from neuroinverse.shards import OK, Dataset
 
 BLOCK = 512
 
 
-def run(spec: dict, dataset: Path, models: list[Path], output: Path) -> None:
-    """Predicts the test dataset block by block.
+def run(
+    spec: dict, calibration_dataset: Path, test_dataset: Path, models: list[Path], output: Path, calibration: Path
+) -> None:
+    """Fits the error model to the calibration dataset, then predicts the test dataset, both block by block.
 
     The columns, physical units unless said otherwise: index; for each parameter P P_true, P_fold0 …, P_mean (mean of
     the folds' unit parameters), P_sd and P_error (both in unit parameters); out_of_range. Failed simulations are left
@@ -25,48 +32,70 @@ def run(spec: dict, dataset: Path, models: list[Path], output: Path) -> None:
 
     Args:
         spec: Specification of the ensemble.
-        dataset: The test dataset.
+        calibration_dataset: Simulations that no fold was trained on, for the stated error.
+        test_dataset: Simulations to predict.
         models: The folds' estimators.
         output: The parquet file.
+        calibration: JSON with the error model, for later predictions.
+
+    Raises:
+        NeuroinverseError: If every simulation of a dataset failed.
     """
-    ensemble, data = Ensemble(models), Dataset(dataset)
-    progress = Progress(data.n, "simulations")
+    ensemble = Ensemble(models)
+    signal = spec["training"]["signal"]
+    spread, residual = [], []
+    for _, theta, predictions, _ in _predict(ensemble, Dataset(calibration_dataset), signal):
+        spread.append(predictions.sd)
+        residual.append(predictions.mean - ensemble.parameters.to_unit(theta))
+    errors = ErrorModel.fit(np.concatenate(spread), np.concatenate(residual))
     seconds, rows = 0.0, 0
     with atomic(output) as temporary:
         writer = None
-        for start in range(0, data.n, BLOCK):
-            stop = min(start + BLOCK, data.n)
-            usable = data.status(start, stop) == OK
-            progress.add(stop - start)
-            if not usable.any():
-                continue
-            signals = data.signal(spec["training"]["signal"], start, stop)[usable]
-            if rows == 0:
-                ensemble.predict(signals[:1])  # the first call builds the graph: not timed
-            begin = time.perf_counter()
-            predictions = ensemble.predict(signals)
-            seconds += time.perf_counter() - begin
-            rows += len(signals)
-            theta, index = data.theta(start, stop)[usable], data.index(start, stop)[usable]
-            table = pa.Table.from_pandas(_frame(ensemble.parameters, index, theta, predictions), preserve_index=False)
+        for index, theta, predictions, spent in _predict(ensemble, Dataset(test_dataset), signal):
+            frame = _frame(ensemble.parameters, index, theta, predictions, errors)
+            table = pa.Table.from_pandas(frame, preserve_index=False)
             writer = writer or pq.ParquetWriter(temporary, table.schema)
             writer.write_table(table)
-        if writer is None:
-            raise ValueError(f"{dataset}: every test simulation failed; look at the logs of simulate_shard")
+            seconds, rows = seconds + spent, rows + len(index)
         writer.add_key_value_metadata({"predict_seconds_per_trace": repr(seconds / rows)})
         writer.close()
+    with atomic(calibration) as temporary:
+        content = {"names": list(ensemble.parameters.names), "folds": len(models), "n": sum(map(len, residual))}
+        temporary.write_text(json.dumps(content | errors.to_dict(), indent=1) + "\n")
+
+
+def _predict(
+    ensemble: Ensemble, data: Dataset, signal: str
+) -> Iterator[tuple[np.ndarray, np.ndarray, Predictions, float]]:
+    """Index, physical parameters, predictions and seconds spent, for blocks of simulations that did not fail."""
+    progress, found = Progress(data.n, "predictions"), False
+    for start in range(0, data.n, BLOCK):
+        stop = min(start + BLOCK, data.n)
+        usable = data.status(start, stop) == OK
+        progress.add(stop - start)
+        if not usable.any():
+            continue
+        signals = data.signal(signal, start, stop)[usable]
+        if not found:
+            ensemble.predict(signals[:1])  # the first call builds the graph: not timed
+        found, begin = True, time.perf_counter()
+        predictions = ensemble.predict(signals)
+        spent = time.perf_counter() - begin
+        yield data.index(start, stop)[usable], data.theta(start, stop)[usable], predictions, spent
     progress.close()
+    if not found:
+        raise NeuroinverseError(f"{data.path}: every simulation failed; look at the logs of simulate_shard")
 
 
-def _frame(space, index, theta, predictions) -> pd.DataFrame:
+def _frame(space: ParameterSpace, index, theta, predictions: Predictions, errors: ErrorModel) -> pd.DataFrame:
     columns = {"index": index}
-    mean = space.to_physical(predictions.mean)
-    folds = space.to_physical(predictions.folds)
+    mean, spread = space.to_physical(predictions.mean), predictions.sd
+    folds, error = space.to_physical(predictions.folds), errors.error(spread)
     for i, name in enumerate(space.names):
         columns[f"{name}_true"] = theta[:, i]
         columns |= {f"{name}_fold{k}": folds[k, :, i] for k in range(len(folds))}
         columns[f"{name}_mean"] = mean[:, i]
-        columns[f"{name}_sd"] = predictions.sd[:, i]
-        columns[f"{name}_error"] = predictions.error[:, i]
+        columns[f"{name}_sd"] = spread[:, i]
+        columns[f"{name}_error"] = error[:, i]
     columns["out_of_range"] = predictions.out_of_range
     return pd.DataFrame({k: np.ascontiguousarray(v) for k, v in columns.items()})

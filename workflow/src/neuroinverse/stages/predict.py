@@ -1,5 +1,6 @@
 """predict: the parameters behind traces of the user's."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import pandas as pd
 
 from neuroinverse.errors import ConfigError
 from neuroinverse.estimators.ensemble import Ensemble
+from neuroinverse.evaluation.calibration import ErrorModel
 from neuroinverse.files import atomic
+from neuroinverse.parameters import ParameterSpace
 
 
 def run(
@@ -45,7 +48,8 @@ def run(
     signals = _resample(traces, ensemble.signal, dt_ms or ensemble.signal["dt_ms"], start_ms, input)
     predictions = ensemble.predict(signals)
     space = ensemble.parameters
-    ends = [space.to_physical(predictions.mean + sign * predictions.error) for sign in (-1, 0, 1)]
+    error = _error_model(model, space).error(predictions.sd)
+    ends = [space.to_physical(predictions.mean + sign * error) for sign in (-1, 0, 1)]
     rows = [
         {
             "trace": name,
@@ -75,6 +79,17 @@ def run(
     return table
 
 
+def _error_model(model: Path, space: ParameterSpace) -> ErrorModel:
+    """The calibration beside the folds; without one, as for a single file, errors are NaN and said to be."""
+    file = model / "calibration.json"
+    if not file.is_file():
+        print(f"{file} does not exist: values have no errors. Give an estimator's whole folder", file=sys.stderr)
+        nothing = (float("nan"),) * len(space.parameters)
+        return ErrorModel(nothing, nothing)
+    content = json.loads(file.read_text())
+    return ErrorModel(tuple(content["scale"]), tuple(content["floor"]))
+
+
 def _read(path: Path, signal: dict, dataset: str | None) -> tuple[list[str], np.ndarray, np.ndarray | None]:
     """Names, traces of shape (n, time[, channel]), and time (ms) where the file has it."""
     if not path.is_file():
@@ -99,6 +114,16 @@ def _read(path: Path, signal: dict, dataset: str | None) -> tuple[list[str], np.
             raise ConfigError(f"{path}: expected .csv, .npy or .h5")
     except (ValueError, KeyError, OSError) as error:
         raise ConfigError(f"{path}: cannot be read as traces ({error})") from error
+    channels = (*signal["shape"], 1)[1]
+    if (
+        not len(traces)
+        or traces.ndim > 3
+        or traces.shape[2:] not in ((channels,), () if channels == 1 else (channels,))
+    ):
+        raise ConfigError(
+            f"{path}: holds an array of shape {traces.shape}; expected (traces, time)"
+            + (f", with {channels} channels (traces, time, {channels})" if channels > 1 else "")
+        )
     if not np.isfinite(traces).all():
         raise ConfigError(f"{path}: holds values that are not finite (or a header is missing); clean the traces first")
     return names, traces, time_ms

@@ -97,20 +97,19 @@ def simulate_batch(simulator, theta, seeds) -> tuple[dict[str, np.ndarray], np.n
     Returns:
         Arrays by signal name, float32, and status, uint8, shape (batch,).
     """
+    values = None
     try:
         values = simulator.simulate(theta, seeds)
     except Exception:
         if len(theta) == 1:
-            print(
-                f"simulation with theta {theta[0].tolist()} failed:\n{traceback.format_exc()}",
-                file=sys.stderr,
-            )
+            print(f"simulation with theta {theta[0].tolist()} failed:\n{traceback.format_exc()}", file=sys.stderr)
             empty = {s.name: np.full((1, *s.shape), np.nan, np.float32) for s in simulator.signals}
             return empty, np.array([RAISED], np.uint8)
+    if values is None:
+        # not inside `except`: a log would show the whole chain of batches for every simulation that failed
         middle = len(theta) // 2
-        left, right = (
-            simulate_batch(simulator, theta[half], seeds[half]) for half in (slice(middle), slice(middle, None))
-        )
+        halves = (slice(middle), slice(middle, None))
+        left, right = (simulate_batch(simulator, theta[half], seeds[half]) for half in halves)
         return {k: np.concatenate([left[0][k], right[0][k]]) for k in left[0]}, np.concatenate([left[1], right[1]])
     status = np.full(len(theta), OK, np.uint8)
     result = {}

@@ -4,13 +4,15 @@ COMMENT
 Izhikevich EM (2003) IEEE Trans Neural Netw 14:1569-1572:
     v' = 0.04 v^2 + 5 v + 140 - u + I,  u' = a (b v - u),  at v >= 30: v <- c, u <- u + d.
 The state has its own variables (mv, u) and does not touch the section's membrane potential.
-One midpoint (second-order Runge-Kutta) step per dt; the sample at which the peak is passed is
-written as 30 mV, and the step after it starts from the reset state.
+One midpoint (second-order Runge-Kutta) step per dt. The peak is passed within a step, at a time found
+by linear interpolation; the step's sample is written as 30 mV, and the next one integrates from the
+reset at that time. NEURON has played the end of a step into `drive` when the state advances: the step
+sees the mean of its two ends.
 ENDCOMMENT
 
 NEURON {
     POINT_PROCESS IzhikevichCell
-    RANGE a, b, c, d, v0, mv, u
+    RANGE a, b, c, d, v0, mv, u, last, late
     GLOBAL drive
     THREADSAFE
 }
@@ -28,11 +30,15 @@ PARAMETER {
 ASSIGNED {
     mv
     u
+    last
+    late
 }
 
 INITIAL {
     mv = v0
     u = b * v0
+    last = drive
+    late = 0
 }
 
 BREAKPOINT {
@@ -40,16 +46,26 @@ BREAKPOINT {
 }
 
 PROCEDURE advance_state() {
-    LOCAL vh, uh
+    LOCAL i, span, mh, uh, mnew, unew, part
+    i = (last + drive) / 2
+    last = drive
+    span = dt
     if (mv >= 30) {
         mv = c
         u = u + d
+        span = dt + late
     }
-    vh = mv + dt / 2 * (0.04 * mv * mv + 5 * mv + 140 - u + drive)
-    uh = u + dt / 2 * a * (b * mv - u)
-    mv = mv + dt * (0.04 * vh * vh + 5 * vh + 140 - uh + drive)
-    u = u + dt * a * (b * vh - uh)
-    if (mv > 30) {
+    mh = mv + span / 2 * (0.04 * mv * mv + 5 * mv + 140 - u + i)
+    uh = u + span / 2 * a * (b * mv - u)
+    mnew = mv + span * (0.04 * mh * mh + 5 * mh + 140 - uh + i)
+    unew = u + span * a * (b * mh - uh)
+    if (mnew >= 30) {
+        part = (30 - mv) / (mnew - mv)
+        late = (1 - part) * span
+        u = u + part * (unew - u)
         mv = 30
+    } else {
+        mv = mnew
+        u = unew
     }
 }

@@ -1,0 +1,152 @@
+"""What every study in config/studies promises, at every scale: found by itself."""
+
+import copy
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from neuroinverse.config import load_study, read_config
+from neuroinverse.estimators.architecture import complete, layer_shapes
+from neuroinverse.features import feature_shape
+from neuroinverse.provenance import canonical
+from neuroinverse.simulators import simulator_class
+from neuroinverse.study import Study
+
+ROOT = Path(__file__).parents[2]
+STUDIES = sorted(p for p in (ROOT / "config" / "studies").glob("*.yaml") if not p.stem.startswith("_"))
+SCALES = ("smoke", "demo", "paper")
+by_study = pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
+by_scale = pytest.mark.parametrize("scale", SCALES)
+
+
+@pytest.fixture(autouse=True)
+def at_root(monkeypatch):
+    """Studies name files relative to the repository."""
+    monkeypatch.chdir(ROOT)
+
+
+def specifications(study):
+    """Every specification of a study."""
+    specs = {d: study.dataset_spec(d) for d in ("train", "test")}
+    specs |= {(d, s): study.shard_spec(d, s) for d in ("train", "test") for s in study.shards(d)[:2]}
+    for e in study.estimators:
+        specs |= {(e, fold): study.train_spec(e, fold) for fold in study.folds(e)}
+        specs |= {(e, "ensemble"): study.ensemble_spec(e), (e, "evaluate"): study.evaluate_spec(e)}
+        if study.estimator(e).get("scaling"):
+            specs[e, "scaling"] = study.scaling_spec(e)
+    return specs | {"report": study.report_spec()}
+
+
+def test_there_are_studies_and_the_configuration_names_no_others():
+    assert STUDIES
+    config = read_config(ROOT / "config" / "config.yaml")
+    named = config.get("studies", [])
+    assert set(named) <= {p.stem for p in STUDIES}
+
+
+@by_study
+@by_scale
+def test_loads_and_fits_its_simulator(path, scale):
+    study = load_study(path, scale, 1)
+    assert (study.name, study.scale) == (path.stem, scale)
+    offered = simulator_class(study.settings["simulator"]).parameters
+    for p in study.parameters.parameters:
+        assert p.unit == offered[p.name].unit
+        assert p.low < p.high
+        assert p.description, f"{p.name}: reports need a description"
+    # the stimulus of the protocol can be made
+    stimulus = study.settings["protocol"]["stimulus"]
+    assert np.isfinite(stimulus["amplitude"])
+    total = sum(len(study.shards(d)) * study.shard_size for d in ("train", "test"))
+    assert total >= study.n("train") + study.n("test")
+    print(f"{study.name} {scale}: {study.n('train')} + {study.n('test')}, shards of {study.shard_megabytes:.1f} MB")
+
+
+@by_study
+@by_scale
+def test_shards_cover_every_simulation_once(path, scale):
+    study = load_study(path, scale, 1)
+    for dataset in ("train", "test"):
+        shards = study.shards(dataset)
+        ends = [(s["start"], s["stop"]) for s in (study.shard_spec(dataset, name) for name in shards)]
+        assert ends[0][0] == 0 and ends[-1][1] == study.n(dataset)
+        assert all(a[1] == b[0] for a, b in itertools.pairwise(ends))
+        assert all(0 < stop - start <= study.shard_size for start, stop in ends)
+        assert shards == sorted(set(shards))
+
+
+@by_study
+@by_scale
+def test_specifications_are_stable_json(path, scale):
+    first, second = (specifications(load_study(path, scale, 1)) for _ in range(2))
+    for name, spec in first.items():
+        text = canonical(spec)
+        assert canonical(second[name]) == text
+        # what the command line reads back is what the step was given
+        assert canonical(json.loads(text)) == text
+        assert json.loads(text) == spec, f"{name}: a value that JSON does not keep"
+        assert isinstance(spec.get("version", spec.get("simulation", {}).get("version")), int), name
+        assert str(ROOT) not in text, f"{name}: holds a path of this machine"
+
+
+@by_study
+def test_scales_differ_in_size_alone(path):
+    """A smaller scale's dataset is the beginning of the larger one's."""
+    studies = [load_study(path, scale, 1) for scale in SCALES]
+    for dataset in ("train", "test"):
+        assert len({canonical(s.dataset_spec(dataset)["simulation"]) for s in studies}) == 1
+    sizes = [s.n("train") for s in studies]
+    assert sizes == sorted(sizes) and sizes[0] <= 200, f"a smoke run takes seconds; sizes are {sizes}"
+
+
+@by_study
+@by_scale
+def test_estimators_fit_their_signals(path, scale):
+    study = load_study(path, scale, 1)
+    for name in study.estimators:
+        settings = study.estimator(name)
+        signal = study.signals[settings["signal"]]
+        n, channels = feature_shape(settings["features"], signal)
+        assert 0 < n <= signal.shape[0]
+        shapes = layer_shapes(n, channels, settings["hyperparameters"])
+        assert shapes[-1][0] == "flatten" and shapes[-1][1][0] > 0
+        hyperparameters = complete(settings["hyperparameters"])
+        assert study.n("train") // max(study.folds(name)[-1] + 1, 1) > 0
+        assert hyperparameters["epochs"] >= 1 and hyperparameters["batch_size"] >= 1
+        if "published" in settings:
+            assert settings.get("published_source"), f"{name}: say where the published figures stand"
+
+
+@by_study
+def test_each_step_depends_on_what_it_should(path):
+    """Epochs: trainings alone. The step size or the master seed: everything. Words: the report alone."""
+    base = load_study(path, "smoke", 1)
+
+    def changed(edit):
+        settings = copy.deepcopy(dict(base.settings))
+        edit(settings)
+        study = Study(base.name, base.scale, base.master_seed, settings)
+        before, after = specifications(base), specifications(study)
+        return {name for name in before if canonical(before[name]) != canonical(after[name])}
+
+    def more_epochs(settings):
+        for e in settings["estimators"].values():
+            e["hyperparameters"]["epochs"] += 1
+
+    def finer(settings):
+        settings["protocol"]["dt_ms"] /= 2
+
+    def question(settings):
+        settings["question"] += " Really?"
+
+    simulations = {n for n in specifications(base) if n in ("train", "test") or n[0] in ("train", "test")}
+    assert changed(lambda settings: None) == set()
+    assert changed(question) == {"report"}
+    everything = set(specifications(base))
+    assert changed(more_epochs) == everything - simulations
+    assert changed(finer) == everything
+    reseeded = specifications(load_study(path, "smoke", 2))
+    assert all(canonical(spec) != canonical(reseeded[name]) for name, spec in specifications(base).items())

@@ -1,0 +1,244 @@
+"""Every mistake in a study gives one message that names the file, the key or value, and the cure."""
+
+import textwrap
+from pathlib import Path
+
+import pytest
+import yaml
+
+from neuroinverse.config import check_config, load_study, read_config, study_names
+from neuroinverse.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+STUDY = ROOT / "config" / "studies" / "hh_point_2.yaml"
+
+
+def put(where, value):
+    """An edit that sets a value at a dotted path; numbers index lists."""
+
+    def edit(content):
+        *folders, last = [int(k) if k.isdigit() else k for k in where.split(".")]
+        for key in folders:
+            content = content[key]
+        content[last] = value
+
+    return edit
+
+
+def drop(where):
+    def edit(content):
+        *folders, last = [int(k) if k.isdigit() else k for k in where.split(".")]
+        for key in folders:
+            content = content[key]
+        del content[last]
+
+    return edit
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Loads a copy of the study after an edit."""
+
+    def load_edited(*edits, scale="demo"):
+        content = yaml.safe_load(STUDY.read_text())
+        for edit in edits:
+            edit(content)
+        path = tmp_path / "edited.yaml"
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+        return load_study(path, scale, 1)
+
+    return load_edited
+
+
+def test_the_unedited_copy_loads(load):
+    study = load()
+    assert study.name == "edited"
+    assert study.parameters.names == ("gnabar", "gkbar")
+
+
+MISTAKES = [
+    ("unknown key", put("protocol.dt_mss", 0.02), ["protocol", "'dt_mss'", "did you mean 'dt_ms'"]),
+    ("unknown key at the top", put("paramters", []), ["'paramters'", "did you mean 'parameters'"]),
+    ("nothing near", put("datasets.zzzz", 1), ["'zzzz'", "known keys: shard_size, train, calibration, test"]),
+    ("hyper-parameter", put("estimators.cnn.hyperparameters.batchsize", 3), ["estimators.cnn", "'batch_size'"]),
+    ("missing unit", drop("parameters.0.unit"), ["parameters.0", "'gnabar'", "missing 'unit'", "add it"]),
+    ("missing section", drop("protocol"), ["missing 'protocol'"]),
+    ("empty range", put("parameters.0.low", 0.24), ["gnabar", "low (0.24) must be below high (0.24)"]),
+    ("reversed range", put("parameters.1.high", 0.01), ["gkbar", "low (0.018) must be below high (0.01)"]),
+    (
+        "log of zero",
+        lambda c: c["parameters"][0].update(low=0.0, scale="log"),
+        ["gnabar", "log scale needs low > 0", "use scale: linear"],
+    ),
+    ("infinite", put("parameters.0.high", float("inf")), ["gnabar", "finite"]),
+    ("not a number", put("parameters.0.low", float("nan")), ["gnabar", "finite"]),
+    ("text for a number", put("parameters.0.low", "much"), ["parameters.0.low", "'much'", "number"]),
+    ("bad scale", put("parameters.0.scale", "logarithmic"), ["parameters.0.scale", "'logarithmic'", "'log'"]),
+    (
+        "unknown simulator",
+        put("simulator.name", "hh_pont"),
+        ["simulator.name", "'hh_pont'", "hh_point", "path and class"],
+    ),
+    ("unknown engine", put("simulator.engine", "abacus"), ["engine", "'abacus'", "neuron"]),
+    ("unknown option", put("simulator.options", {"celcius": 6}), ["option", "'celcius'", "celsius"]),
+    ("unknown parameter", put("parameters.0.name", "gna"), ["'gna'", "gnabar", "gkbar"]),
+    ("parameter twice", put("parameters.1.name", "gnabar"), ["gnabar", "twice"]),
+    ("fixed and inferred", put("simulator.fixed", {"gnabar": 0.1}), ["gnabar", "both inferred and fixed"]),
+    ("unknown fixed parameter", put("simulator.fixed", {"gca": 0.1}), ["'gca'", "gnabar"]),
+    ("wrong unit", put("parameters.0.unit", "mS/cm2"), ["gnabar", "'mS/cm2'", "'S/cm2'"]),
+    ("unit of the stimulus", put("protocol.stimulus.unit", "nA"), ["stimulus.unit", "'nA'", "'uA/cm2'"]),
+    (
+        "pooling that eats its input",
+        put("estimators.cnn.hyperparameters.pool_len", 20),
+        ["estimators.cnn", "layer pool_3", "pool_len needs 20", "19 are left", "7600", "smaller pool_len"],
+    ),
+    (
+        "record of no whole number of steps",
+        put("protocol.record_ms", [0, 100.01]),
+        ["protocol.record_ms", "100.01 ms", "dt_ms 0.02"],
+    ),
+    ("duration of no whole number", put("protocol.duration_ms", 152.005), ["protocol.duration_ms", "dt_ms"]),
+    ("record beyond the end", put("protocol.record_ms", [0, 160]), ["record_ms", "[0, 160]", "duration_ms (152)"]),
+    ("record reversed", put("protocol.record_ms", [100, 50]), ["record_ms", "start < stop"]),
+    ("negative step", put("protocol.dt_ms", -0.02), ["protocol.dt_ms", "-0.02"]),
+    (
+        "scaling that shares no shards",
+        put("estimators.cnn.scaling", [1000, 1200]),
+        ["estimators.cnn.scaling", "1200", "multiple of datasets.shard_size (500)"],
+    ),
+    ("too few for the folds", put("datasets.train.n", 7), ["estimators.cnn", "7", "4 folds"]),
+    ("unknown signal", put("estimators.cnn.signal", "voltage"), ["estimators.cnn.signal", "'voltage'", "soma_voltage"]),
+    ("unknown feature", put("estimators.cnn.features", [{"standardise": {}}]), ["'standardise'", "'standardize'"]),
+    (
+        "window outside the signal",
+        put("estimators.cnn.features", [{"window": {"start_ms": 100, "stop_ms": 200}}]),
+        ["estimators.cnn", "features.window", "[100, 200]", "[0, 152]"],
+    ),
+    ("no simulations", put("datasets.train.n", 0), ["datasets.train.n", "0"]),
+    (
+        "mistake inside a scale",
+        put("scales.demo", {"datasets": {"shardsize": 3}}),
+        ["scale demo", "'shardsize'", "'shard_size'"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("edit", "words"), [m[1:] for m in MISTAKES], ids=[m[0] for m in MISTAKES])
+def test_mistakes_are_named_with_their_cure(load, edit, words):
+    with pytest.raises(ConfigError) as caught:
+        load(edit)
+    message = str(caught.value)
+    print(message)
+    for word in ("edited.yaml", *words):
+        assert word in message
+    assert message.count("\n") == 0
+
+
+@pytest.mark.parametrize(("text", "cure"), [("6e-2", "6.0e-2"), ("6E2", "6.0e+2"), ("-1.5e3", "-1.5e+3")])
+def test_numbers_that_yaml_reads_as_text(load, text, cure):
+    with pytest.raises(ConfigError) as caught:
+        load(put("parameters.0.low", text))
+    assert f"parameters.0.low: YAML reads {text} as text; write {cure}" in str(caught.value)
+    assert yaml.safe_load(text) == text and yaml.safe_load(cure) == float(text)
+
+
+def test_several_mistakes_come_at_once(load):
+    with pytest.raises(ConfigError) as caught:
+        load(put("protocol.dt_mss", 1), drop("parameters.1.low"), put("estimators.cnn.folds", 0))
+    for word in ("'dt_mss'", "missing 'low'", "estimators.cnn.folds"):
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("title: [unclosed", ["cannot be read as YAML"]),
+        ("a: b: c", ["cannot be read as YAML"]),
+        ("- one\n- two", ["expected keys and values", "list"]),
+        ("just words", ["expected keys and values", "str"]),
+        ("", ["expected keys and values"]),
+        (b"\x89HDF\xff\xfe\x00", ["cannot be read as YAML"]),
+    ],
+)
+def test_files_that_are_no_study(tmp_path, text, words):
+    path = tmp_path / "broken.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ConfigError) as caught:
+        load_study(path, "demo", 1)
+    for word in ("broken.yaml", *words):
+        assert word in str(caught.value)
+    with pytest.raises(ConfigError, match=r"broken\.yaml"):
+        read_config(path)
+
+
+def test_missing_studies_and_scales(load, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(ConfigError, match=r"hh_pont.*does not exist.*hh_point_2"):
+        load_study("hh_pont", "demo", 1)
+    with pytest.raises(ConfigError, match=r"edited\.yaml: scale 'huge' is unknown.*smoke, demo, paper"):
+        load(scale="huge")
+    assert "hh_point_2" in study_names()
+    assert not any(name.startswith("_") for name in study_names())
+
+
+def test_a_scale_changes_what_it_names_and_nothing_else(load):
+    edit = put(
+        "scales.smoke", {"datasets": {"train": {"n": 80}}, "estimators": {"cnn": {"hyperparameters": {"epochs": 3}}}}
+    )
+    demo, smoke = load(edit), load(edit, scale="smoke")
+    assert (demo.n("train"), smoke.n("train")) == (3000, 80)
+    assert smoke.n("test") == demo.n("test") and smoke.shard_size == demo.shard_size
+    was, now = (dict(s.estimator("cnn")["hyperparameters"]) for s in (demo, smoke))
+    assert now.pop("epochs") == 3 and was.pop("epochs") != 3
+    assert now == was
+    assert "scales" not in smoke.report_spec()["settings"]
+
+
+OWN = """
+    from neuroinverse.simulators.base import ParameterInfo, Signal, Simulator
+
+    class MyCell(Simulator):
+        parameters = {"gnabar": ParameterInfo("S/cm2", 0.1), "gkbar": ParameterInfo("S/cm2", 0.1)}
+        stimulus_unit = "uA/cm2"
+
+        @property
+        def signals(self):
+            return (Signal("soma_voltage", "mV", self.dt_ms, (self.n_steps,)),)
+
+        def simulate(self, theta, seeds):
+            raise NotImplementedError
+
+    class NoSimulator:
+        pass
+"""
+
+
+def test_a_simulator_of_the_users_own(load, tmp_path):
+    file = tmp_path / "my_cell.py"
+    own = {"path": str(file), "class": "MyCell"}
+    with pytest.raises(ConfigError, match=r"edited\.yaml.*simulator\.path: .*my_cell\.py does not exist"):
+        load(put("simulator", own))
+    file.write_text(textwrap.dedent(OWN))
+    study = load(put("simulator", own))
+    assert list(study.signals) == ["soma_voltage"]
+    before = study.dataset_spec("train")["simulation"]["source_sha256"]
+    for wrong in ("MyCel", "NoSimulator"):
+        with pytest.raises(ConfigError) as caught:
+            load(put("simulator", own | {"class": wrong}))
+        for word in ("edited.yaml", "simulator.class", "my_cell.py", "subclass of Simulator", repr(wrong)):
+            assert word in str(caught.value)
+    with pytest.raises(ConfigError, match=r"edited\.yaml: simulator"):
+        load(put("simulator", {"path": str(file)}))
+    with pytest.raises(ConfigError, match=r"edited\.yaml: simulator"):
+        load(put("simulator", own | {"name": "hh_point"}))
+    assert len(before) == 64
+
+
+def test_the_pipelines_configuration():
+    config = read_config(ROOT / "config" / "config.yaml")
+    assert isinstance(config["master_seed"], int)
+    with pytest.raises(ConfigError, match=r"here\.yaml.*'master_sead'.*did you mean 'master_seed'"):
+        check_config(config | {"master_sead": 1}, "here.yaml")
+    without = {k: v for k, v in config.items() if k != "master_seed"}
+    with pytest.raises(ConfigError, match="missing 'master_seed'"):
+        check_config(without, "here.yaml")

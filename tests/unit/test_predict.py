@@ -1,0 +1,160 @@
+"""predict: traces of the user's in several formats, and what is refused."""
+
+import json
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from tiny import SIGNAL, SPACE, make_dataset, make_model, metadata, traces
+
+from neuroinverse import cli
+from neuroinverse.errors import ConfigError
+from neuroinverse.estimators import cnn
+from neuroinverse.estimators.modelfile import save_model
+from neuroinverse.stages import predict
+
+SCALE, FLOOR = [1.5, 2.0], [0.1, 0.2]
+N, DT, T0 = SIGNAL.shape[0], SIGNAL.dt_ms, SIGNAL.t0_ms
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """Folder of an estimator with two folds and their calibration."""
+    folder = tmp_path_factory.mktemp("cnn")
+    (folder / "calibration.json").write_text(json.dumps({"scale": SCALE, "floor": FLOOR}))
+    for k in range(2):
+        save_model(
+            cnn.to_physical_model(make_model(seed=k + 1), SPACE), metadata(), folder / f"fold-{k}" / "model.keras"
+        )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def signals():
+    theta, _ = SPACE.draw(1, "tiny/mine", np.arange(3))
+    return traces(theta).astype(float)
+
+
+@pytest.fixture(scope="module")
+def expected(model, signals, tmp_path_factory):
+    """The answer for the signals as they were trained."""
+    file = tmp_path_factory.mktemp("expected") / "x.npy"
+    np.save(file, signals)
+    return predict.run(model, file, file.with_suffix(".csv"))
+
+
+def write_csv(path, signals, time=None):
+    table = pd.DataFrame(signals.T, columns=[f"cell{i}" for i in range(len(signals))])
+    if time is not None:
+        table.insert(0, "time_ms", time)
+    table.to_csv(path, index=False)
+    return path
+
+
+def write_npy(path, signals):
+    np.save(path, signals)
+    return path
+
+
+def assert_same(table, expected, names=None, rtol=1e-4):
+    if names:
+        assert list(table["trace"].unique()) == names
+    for column in ("value", "low", "high", "spread_unit", "out_of_range"):
+        np.testing.assert_allclose(table[column], expected[column], rtol=rtol)
+
+
+def test_columns(expected, signals):
+    assert list(expected) == ["trace", "parameter", "unit", "value", "low", "high", "spread_unit", "out_of_range"]
+    assert list(expected["parameter"]) == ["amplitude", "tau"] * len(signals)
+    assert list(expected["unit"][:2]) == ["mV", "ms"]
+    assert (expected["low"] < expected["value"]).all() and (expected["value"] < expected["high"]).all()
+    assert (expected["spread_unit"] > 0).all(), "two folds differ"
+    unit = SPACE.to_unit(expected[["low", "value", "high"]].to_numpy().reshape(-1, 2, 3).transpose(0, 2, 1))
+    stated = SCALE * np.sqrt(expected["spread_unit"].to_numpy().reshape(-1, 2) ** 2 + np.array(FLOOR) ** 2)
+    np.testing.assert_allclose(unit[:, 2] - unit[:, 1], stated, rtol=1e-4)
+    np.testing.assert_allclose(unit[:, 1] - unit[:, 0], stated, rtol=1e-4)
+
+
+@pytest.mark.parametrize("time", [None, T0 + DT * np.arange(N)], ids=["without time", "with time"])
+def test_csv(model, signals, expected, tmp_path, time):
+    table = predict.run(model, write_csv(tmp_path / "x.csv", signals, time), tmp_path / "y.csv")
+    assert_same(table, expected, ["cell0", "cell1", "cell2"])
+    assert_same(pd.read_csv(tmp_path / "y.csv"), expected)
+
+
+def test_npy_of_one_trace(model, signals, expected, tmp_path):
+    table = predict.run(model, write_npy(tmp_path / "x.npy", signals[1]), tmp_path / "y.csv")
+    assert_same(table, expected[2:4], ["0"])
+
+
+def test_h5_of_this_project_and_of_others(model, signals, expected, tmp_path):
+    data = make_dataset(tmp_path / "own", n=4, shard_size=2)
+    table = predict.run(model, data.shards[1], tmp_path / "y.csv")
+    assert list(table["trace"].unique()) == ["2", "3"]
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["recordings/soma"] = signals
+    table = predict.run(model, tmp_path / "other.h5", tmp_path / "y.csv", dataset="recordings/soma")
+    assert_same(table, expected, ["0", "1", "2"])
+
+
+def test_a_longer_recording_at_another_rate_is_cut_and_resampled(model, expected, tmp_path):
+    theta, _ = SPACE.draw(1, "tiny/mine", np.arange(3))
+    time = np.arange(0, 40, 0.05)
+    longer = np.where(time < T0, 0.0, theta[:, :1] * np.exp(-(time - T0) / theta[:, 1:]))
+    table = predict.run(model, write_csv(tmp_path / "x.csv", longer, time), tmp_path / "y.csv")
+    assert_same(table, expected, rtol=5e-3)
+    table = predict.run(model, write_npy(tmp_path / "x.npy", longer), tmp_path / "y.csv", dt_ms=0.05)
+    assert_same(table, expected, rtol=5e-3)
+    late = longer[:, time >= T0 - 1e-9]
+    table = predict.run(model, write_npy(tmp_path / "x.npy", late), tmp_path / "y.csv", dt_ms=0.05, start_ms=T0)
+    assert_same(table, expected, rtol=5e-3)
+
+
+def test_one_file_has_values_and_no_errors(model, signals, tmp_path, capsys):
+    table = predict.run(model / "fold-0" / "model.keras", write_npy(tmp_path / "x.npy", signals), tmp_path / "y.csv")
+    assert table["value"].notna().all() and table[["low", "high"]].isna().all(axis=None)
+    assert "values have no errors" in capsys.readouterr().err
+
+
+def refused(model, path, capsys, *options) -> str:
+    """The one line that the command line prints for input that it refuses."""
+    output = path.with_name("refused.csv")
+    assert cli.main(["predict", "--model", str(model), "--input", str(path), "--output", str(output), *options]) == 1
+    printed = capsys.readouterr()
+    assert "Traceback" not in printed.err and printed.err.startswith("error: ") and not output.exists()
+    return printed.err
+
+
+def test_what_is_refused(model, signals, tmp_path, capsys):
+    message = refused(model, write_npy(tmp_path / "short.npy", signals[:, :-5]), capsys)
+    assert "the estimator needs" in message and "24 samples at 0.5 ms" in message and "--dt-ms" in message
+    with_gap = signals.copy()
+    with_gap[1, 3] = np.nan
+    assert "not finite" in refused(model, write_npy(tmp_path / "gap.npy", with_gap), capsys)
+    assert "does not exist" in refused(model, tmp_path / "missing.csv", capsys)
+    assert "expected .csv, .npy or .h5" in refused(
+        model, write_npy(tmp_path / "x.npy", signals).rename(tmp_path / "x.abf"), capsys
+    )
+    (tmp_path / "words.csv").write_text("a,b\nx,y\n")
+    assert "cannot be read as traces" in refused(model, tmp_path / "words.csv", capsys)
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["recordings"] = signals
+    assert "cannot be read as traces" in refused(model, tmp_path / "other.h5", capsys)
+    assert "no models" in refused(tmp_path, write_npy(tmp_path / "x.npy", signals), capsys)
+
+
+@pytest.mark.parametrize("shape", [(0, N), (2, N, 3), (2, 2, N, 1)], ids=["no trace", "channels", "four axes"])
+def test_arrays_of_the_wrong_shape_are_refused(model, tmp_path, shape):
+    np.save(tmp_path / "x.npy", np.zeros(shape))
+    with pytest.raises(ConfigError):
+        predict.run(model, tmp_path / "x.npy", tmp_path / "y.csv")
+
+
+def test_answers_out_of_range_are_marked(model, tmp_path, capsys):
+    wild = np.where(np.arange(N) % 2, 50.0, -80.0)[None]
+    table = predict.run(model, write_npy(tmp_path / "x.npy", wild), None)
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[0].startswith("trace,parameter,unit,value"), "without --output the table is printed"
+    assert (table["out_of_range"] > 1).all()
+    assert "1 of 1 traces give parameters outside the training range" in printed.err

@@ -1,0 +1,103 @@
+"""Every study from the prior to its report at the smallest scale; every scale as a plan; and the tools' verdict."""
+
+import html
+import json
+import math
+import subprocess
+
+import pandas as pd
+import pytest
+import yaml
+from running import BIN, REPO, STUDIES, read_jobs
+
+from neuroinverse.shards import Dataset
+from neuroinverse.study import DATASETS
+
+
+def test_every_declared_file_is_made(smoke):
+    folder, printed = smoke
+    jobs = read_jobs(printed)
+    assert {"simulate_shard", "train_fold", "ensemble_folds", "evaluate", "report", "report_index"} <= {
+        j.rule for j in jobs
+    }
+    for job in jobs:
+        for file in job.files:
+            path = folder.path / file
+            # what a job prints is its log: a verb with nothing to say leaves an empty one
+            assert path.is_file() and (path.stat().st_size or "/logs/" in file), f"{job.rule}: {file}"
+    hidden = [p for p in (folder.path / "results").rglob(".*") if p.name != ".gitkeep"]
+    assert not hidden, "temporary files are left"
+    assert not list((folder.path / "results").rglob("checkpoint")), "a finished training keeps no checkpoint"
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_smoke_run(smoke, name):
+    folder, _ = smoke
+    study, results = folder.study(name), folder.results(name)
+    assert (folder.path / "results" / "index.html").read_text().count(f"{name}/smoke/report.html")
+    assert study.settings["title"] in html.unescape((results / "report.html").read_text())
+    for dataset in DATASETS:
+        joined = Dataset(results / "dataset" / f"{dataset}.h5")
+        assert joined.n == study.n(dataset) and joined.n_failed == 0 and joined.seconds_core > 0
+    for estimator in study.estimators:
+        _check_estimator(study, estimator, results / estimator)
+
+
+def _check_estimator(study, estimator, folder):
+    table = pd.read_parquet(folder / "predictions.parquet")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert list(table["index"]) == list(range(study.n("test")))
+    assert metrics["n_train"] == study.n("train") and metrics["n_test"] == len(table) and metrics["n_failed"] == 0
+    assert len(metrics["mse_unit_folds"]) == len(study.folds(estimator))
+    # guessing the middle of the range has a mean squared error of 1/3: two epochs may do little better, never far worse
+    assert 0 < metrics["mse_unit"] < 1.5
+    assert metrics["mse_unit"] <= max(metrics["mse_unit_folds"]) + 1e-12
+    assert set(metrics["parameters"]) == set(study.parameters.names)
+    for p in study.parameters.parameters:
+        truth, errors = table[f"{p.name}_true"], metrics["parameters"][p.name]
+        assert truth.between(p.low, p.high).all() and truth.nunique() == len(table)
+        assert errors["unit"] == p.unit
+        assert errors["rmse"] == pytest.approx(math.sqrt(((table[f"{p.name}_mean"] - truth) ** 2).mean()), rel=1e-6)
+        assert (table[f"{p.name}_error"] > 0).all() and (table[f"{p.name}_sd"] > 0).all()
+    assert all(0 <= share <= 1 for share in metrics["coverage"].values())
+    assert all(seconds > 0 for seconds in metrics["seconds"].values())
+    assert metrics["provenance"]["revision"]
+    for fold in study.folds(estimator):
+        history = pd.read_csv(folder / f"fold-{fold}" / "history.csv")
+        assert len(history) == study.estimator(estimator)["hyperparameters"]["epochs"]
+        assert history[["loss", "val_loss"]].notna().all(axis=None)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_scale_has_a_plan(fresh, name):
+    settings = yaml.safe_load((REPO / "config" / "studies" / f"{name}.yaml").read_text())
+    estimator = next(iter(settings["estimators"]))
+    targets = [f"results/{name}/{scale}/report.html" for scale in ("smoke", "demo", "paper")]
+    if "scaling" in settings["estimators"][estimator]:
+        targets += [f"results/{name}/{scale}/{estimator}/scaling.json" for scale in ("smoke", "demo", "paper")]
+    jobs = fresh.plan(*targets)
+    made = {file for job in jobs for file in job.output}
+    assert set(targets) <= made
+    for scale in ("smoke", "demo", "paper"):
+        assert any(job.rule == "train_fold" and f"/{scale}/" in job.output[0] for job in jobs)
+
+
+def test_snakemake_writes_its_own_report(finished):
+    target = finished.path / "report.html"
+    finished.snakemake("--report", str(target), "all")
+    assert "error_map" in target.read_text()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["snakemake", "--lint"],
+        ["snakefmt", "--check", "Snakefile", "workflow/rules"],
+        ["ruff", "check", "."],
+        ["ruff", "format", "--check", "."],
+    ],
+    ids=lambda command: " ".join(command[:2]),
+)
+def test_tools_find_nothing(command, environment):
+    done = subprocess.run([BIN / command[0], *command[1:]], cwd=REPO, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
