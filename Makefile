@@ -44,6 +44,7 @@ format: setup ## write files as lint wants them
 
 bench: setup ## benchmarks against peers, recorded in docs/records
 	$(BIN)/python benchmarks/point_batch.py
+	$(BIN)/python benchmarks/startup.py
 
 records: setup ## the figures of the docs, from finished results and benchmarks
 	$(BIN)/snakemake --profile profiles/local all results/izhikevich/demo/cnn/scaling.json

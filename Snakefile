@@ -25,5 +25,6 @@ localrules:
 rule all:
     default_target: True
     input:
+        CONFIGURED_METRICS,
         CONFIGURED_REPORTS,
         "results/index.html",

@@ -1,13 +1,14 @@
-"""Records of the studies, from the metrics of finished runs.
+"""Records of the studies, and the picture of the README, from finished runs.
 
 snakemake --profile profiles/local all results/izhikevich/demo/cnn/scaling.json
 python benchmarks/studies.py
 """
 
 import json
+import shutil
 from pathlib import Path
 
-from neuroinverse.records import write_record
+from neuroinverse.records import RECORDS, write_record
 
 RUN = "snakemake --profile profiles/local"
 
@@ -31,6 +32,9 @@ def main() -> None:
     }
     published = m["published"] | {"n_train": 3000}
     write_record("hh_point_2", f"{RUN} {target}", figures, published)
+
+    picture = target.with_name("figures") / "predicted_true.png"
+    shutil.copy(picture, RECORDS.parent / "images" / "hh_point_2_predicted_true.png")
 
     target = Path("results/izhikevich/demo/cnn/scaling.json")
     figures = {}

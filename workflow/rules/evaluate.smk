@@ -14,11 +14,11 @@ FIGURES = [
 
 rule evaluate:
     input:
-        predictions=lambda w: f"{estimator_folder(w)}/predictions.parquet",
-        train=lambda w: training_file(w),
-        test=lambda w: dataset_file(w, "test"),
-        models=lambda w: fold_files(w, "model.keras"),
-        histories=lambda w: fold_files(w, "history.csv"),
+        predictions=lambda w: given(rules.evaluate, w, f"{estimator_folder(w)}/predictions.parquet"),
+        train=lambda w: given(rules.evaluate, w, training_file(w)),
+        test=lambda w: given(rules.evaluate, w, dataset_file(w, "test")),
+        models=lambda w: given(rules.evaluate, w, fold_files(w, "model.keras")),
+        histories=lambda w: given(rules.evaluate, w, fold_files(w, "history.csv")),
     output:
         metrics="results/{study}/{scale}/{estimator}/metrics.json",
         figures=[figure(name) for name in FIGURES],
@@ -43,7 +43,11 @@ rule evaluate:
 
 rule scaling:
     input:
-        lambda w: [f"{estimator_folder(w)}@{n}/metrics.json" for n in study_of(w).scaling_sizes(w.estimator)],
+        lambda w: given(
+            rules.scaling,
+            w,
+            [f"{estimator_folder(w)}@{n}/metrics.json" for n in study_of(w).scaling_sizes(w.estimator)],
+        ),
     output:
         "results/{study}/{scale}/{estimator}/scaling.json",
     log:
@@ -64,8 +68,8 @@ rule scaling:
 
 rule report:
     input:
-        metrics=lambda w: metrics_files(study_of(w)),
-        datasets=lambda w: [dataset_file(w, name) for name in DATASETS],
+        metrics=lambda w: given(rules.report, w, metrics_files(study_of(w))),
+        datasets=lambda w: given(rules.report, w, [dataset_file(w, name) for name in DATASETS]),
     output:
         "results/{study}/{scale}/report.html",
     log:
@@ -88,8 +92,8 @@ rule report:
 
 rule report_index:
     input:
-        metrics=lambda w: CONFIGURED_METRICS,
-        reports=lambda w: CONFIGURED_REPORTS,
+        metrics=lambda w: given(rules.report_index, w, CONFIGURED_METRICS),
+        reports=lambda w: given(rules.report_index, w, CONFIGURED_REPORTS),
     output:
         "results/index.html",
     log:

@@ -33,7 +33,7 @@ rule compile_mechanisms:
 
 rule simulate_shard:
     input:
-        library=lambda w: library_file(w) if study_of(w).mechanisms else [],
+        library=lambda w: given(rules.simulate_shard, w, library_file(w)) if study_of(w).mechanisms else [],
     output:
         "results/{study}/{scale}/shards/{dataset}/{shard}.h5",
     log:
@@ -55,7 +55,7 @@ rule simulate_shard:
 
 rule index_dataset:
     input:
-        lambda w: shard_files(study_of(w), w.dataset),
+        lambda w: given(rules.index_dataset, w, shard_files(study_of(w), w.dataset)),
     output:
         "results/{study}/{scale}/dataset/{dataset}.h5",
     log:

@@ -3,7 +3,7 @@
 
 rule train_fold:
     input:
-        dataset=lambda w: training_file(w),
+        dataset=lambda w: given(rules.train_fold, w, training_file(w)),
     output:
         model="results/{study}/{scale}/{estimator}/fold-{fold}/model.keras",
         history="results/{study}/{scale}/{estimator}/fold-{fold}/history.csv",
@@ -27,9 +27,9 @@ rule train_fold:
 
 rule ensemble_folds:
     input:
-        calibration=lambda w: dataset_file(w, "calibration"),
-        test=lambda w: dataset_file(w, "test"),
-        models=lambda w: fold_files(w, "model.keras"),
+        calibration=lambda w: given(rules.ensemble_folds, w, dataset_file(w, "calibration")),
+        test=lambda w: given(rules.ensemble_folds, w, dataset_file(w, "test")),
+        models=lambda w: given(rules.ensemble_folds, w, fold_files(w, "model.keras")),
     output:
         predictions="results/{study}/{scale}/{estimator}/predictions.parquet",
         calibration="results/{study}/{scale}/{estimator}/calibration.json",

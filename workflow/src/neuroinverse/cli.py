@@ -3,9 +3,11 @@
 import argparse
 import importlib
 import json
+import os
 import sys
 from pathlib import Path
 
+from neuroinverse import interrupts
 from neuroinverse.errors import NeuroinverseError, ShardError
 
 
@@ -145,6 +147,7 @@ def main(argv: list[str] | None = None) -> int:
     """
     arguments = {k: v for k, v in vars(make_parser().parse_args(argv)).items() if v is not None}
     verb = arguments.pop("verb")
+    interrupts.install()
     try:
         importlib.import_module(f"neuroinverse.stages.{verb}").run(**arguments)
     except ShardError as error:
@@ -154,6 +157,9 @@ def main(argv: list[str] | None = None) -> int:
     except NeuroinverseError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # the reader of a pipe, such as `head`, has seen enough; nothing more can be printed, at exit either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("interrupted; nothing half-written is left", file=sys.stderr)
         return 130

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import tensorflow as tf
 
+from neuroinverse import interrupts
 from neuroinverse.errors import NeuroinverseError
 from neuroinverse.parameters import ParameterSpace
 from neuroinverse.shards import OK, Dataset
@@ -49,7 +50,7 @@ class FoldData:
         self.fits = dataset.n * bytes_each <= memory_bytes
         self.group = len(self.chunks) if self.fits else max(1, int(memory_bytes / 4 / (CHUNK * bytes_each)))
         self._kept: dict[bool, tuple[np.ndarray, np.ndarray]] = {}
-        self.error: NeuroinverseError | None = None
+        self.error: BaseException | None = None
         counts = np.sum([self._counts(*chunk) for chunk in self.chunks], axis=0)
         self.n_train, self.n_validation = int(counts[0]), int(counts[1])
         if not self.n_train or (folds > 1 and not self.n_validation):
@@ -114,7 +115,11 @@ class FoldData:
     def _dataset(self, groups, batch_size: int, total: int) -> tf.data.Dataset:
         def batches():
             try:
-                yield from _batches(groups(), batch_size)
+                for batch in _batches(groups(), batch_size):
+                    if interrupts.requested():
+                        self.error = KeyboardInterrupt()
+                        return
+                    yield batch
             except NeuroinverseError as error:
                 # TensorFlow hides the type of an error in a generator: keep it for the caller
                 self.error = error

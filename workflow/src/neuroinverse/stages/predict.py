@@ -49,7 +49,7 @@ def run(
     predictions = ensemble.predict(signals)
     space = ensemble.parameters
     error = _error_model(model, space).error(predictions.sd)
-    ends = [space.to_physical(predictions.mean + sign * error) for sign in (-1, 0, 1)]
+    ends = [space.to_physical(predictions.mean + offset) for offset in (-error, 0, error)]
     rows = [
         {
             "trace": name,

@@ -1,0 +1,28 @@
+"""Ctrl-C and SIGTERM, such that neither is lost.
+
+Python raises KeyboardInterrupt wherever it happens to be. Inside a finaliser, of which TensorFlow has many, it is
+printed and forgotten: long loops therefore ask `requested()` as well. SIGTERM, with which clusters end jobs, is treated
+the same, so that temporary files are removed.
+"""
+
+import signal
+import threading
+
+_requested = threading.Event()
+
+
+def install() -> None:
+    """Makes SIGINT and SIGTERM raise KeyboardInterrupt and be remembered; only in a process's main thread."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _interrupt)
+
+
+def requested() -> bool:
+    """Whether the process was asked to end."""
+    return _requested.is_set()
+
+
+def _interrupt(number, frame) -> None:
+    _requested.set()
+    raise KeyboardInterrupt
