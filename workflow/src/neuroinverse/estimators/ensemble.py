@@ -68,5 +68,8 @@ class Ensemble:
             signals: In physical units, shape (n, time[, channel]), sampled as `signal` says.
         """
         x = np.asarray(signals, np.float32).reshape(len(signals), -1, (*self.signal["shape"], 1)[1])
-        folds = [self.parameters.to_unit(m.predict(x, verbose=0)) for m in self._models]
-        return Predictions(np.stack(folds))
+        # a logarithmic parameter far below its range underflows in single precision: the smallest number stands for it
+        log = np.array([p.scale == "log" for p in self.parameters.parameters])
+        lowest = np.where(log, np.finfo(np.float32).tiny, -np.inf)
+        physical = (m.predict(x, verbose=0) for m in self._models)
+        return Predictions(np.stack([self.parameters.to_unit(np.maximum(p, lowest)) for p in physical]))

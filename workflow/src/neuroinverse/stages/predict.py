@@ -83,7 +83,9 @@ def _error_model(model: Path, space: ParameterSpace) -> ErrorModel:
     """The calibration beside the folds; without one, as for a single file, errors are NaN and said to be."""
     file = model / "calibration.json"
     if not file.is_file():
-        print(f"{file} does not exist: values have no errors. Give an estimator's whole folder", file=sys.stderr)
+        print(
+            f"{model}: no calibration.json there, so values have no errors. Give an estimator's folder", file=sys.stderr
+        )
         nothing = (float("nan"),) * len(space.parameters)
         return ErrorModel(nothing, nothing)
     content = json.loads(file.read_text())
