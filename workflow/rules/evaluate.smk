@@ -46,7 +46,10 @@ rule scaling:
         lambda w: given(
             rules.scaling,
             w,
-            [f"{estimator_folder(w)}@{n}/metrics.json" for n in study_of(w).scaling_sizes(w.estimator)],
+            [
+                f"results/{w.study}/{w.scale}/{estimator}/metrics.json"
+                for estimator in study_of(w).scaled(w.estimator).values()
+            ],
         ),
     output:
         "results/{study}/{scale}/{estimator}/scaling.json",

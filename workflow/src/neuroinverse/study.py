@@ -255,16 +255,16 @@ class Study:
             "published_source": settings.get("published_source", ""),
         }
 
-    def scaling_sizes(self, estimator: str) -> list[int]:
-        """Training sizes at which an estimator's scaling is measured."""
+    def scaled(self, estimator: str) -> dict[int, str]:
+        """The estimator's name at each training size of its scaling: "cnn@4000", and "cnn" at the study's own size."""
         sizes = self.estimator(estimator).get("scaling")
         if not sizes:
             raise ConfigError(f"study {self.name}, estimator {estimator}: add `scaling: [sizes]` to the study file")
-        return sizes
+        return {n: estimator if n == self.n("train") else f"{estimator}@{n}" for n in sizes}
 
     def scaling_spec(self, estimator: str) -> dict:
         """Specification of `scaling`."""
-        sizes = {str(n): self.ensemble_spec(f"{estimator}@{n}") for n in self.scaling_sizes(estimator)}
+        sizes = [{"n_train": n, "ensemble": self.ensemble_spec(e)} for n, e in self.scaled(estimator).items()]
         return {"version": VERSIONS["scaling"], "study": self.name, "scale": self.scale, "sizes": sizes}
 
     def report_spec(self) -> dict:
