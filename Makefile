@@ -28,7 +28,7 @@ $(VENV)/.installed: $(REQUIREMENTS) pyproject.toml
 demo: setup ## the studies of config/config.yaml, from the prior to results/index.html
 	$(BIN)/snakemake --profile profiles/local
 
-test: setup lint ## lint, then all tests
+test: setup ## all tests, the linters among them
 	$(BIN)/python -m pytest
 
 lint: setup ## ruff, snakefmt, snakemake --lint

@@ -27,6 +27,8 @@ def one_by_one(h, simulator, theta: np.ndarray) -> np.ndarray:
     """Voltage traces (mV), shape (n, time), one cell and one `run()` each."""
     h.load_file("stdrun.hoc")
     density = simulator.stimulus()
+    # a played vector needs its times alive: NEURON drops the stimulus in silence when they are collected
+    times = h.Vector(np.arange(len(density)) * simulator.dt_ms)
     traces = []
     for gnabar, gkbar in theta:
         soma = h.Section(name="soma")
@@ -38,7 +40,7 @@ def one_by_one(h, simulator, theta: np.ndarray) -> np.ndarray:
         clamp.dur = 1e9
         # uA/cm2 over the area in um2, in nA
         current = h.Vector(density * soma(0.5).area() * 1e-5)
-        current.play(clamp._ref_amp, h.Vector(np.arange(len(density)) * simulator.dt_ms), True)
+        current.play(clamp._ref_amp, times, True)
         voltage = h.Vector().record(soma(0.5)._ref_v)
         h.celsius, h.dt, h.steps_per_ms, h.v_init = 6.3, simulator.dt_ms, 1 / simulator.dt_ms, -65
         h.tstop = (simulator.n_steps - 1) * simulator.dt_ms

@@ -150,3 +150,20 @@ def test_each_step_depends_on_what_it_should(path):
     assert changed(finer) == everything
     reseeded = specifications(load_study(path, "smoke", 2))
     assert all(canonical(spec) != canonical(reseeded[name]) for name, spec in specifications(base).items())
+
+
+@by_study
+@by_scale
+def test_joined_shards_are_those_that_are_simulated(path, scale):
+    """For every dataset, those of a scaling beyond the study's own size included, join and simulation mean the same."""
+    study = load_study(path, scale, 1)
+    scaled = [name for e in study.estimators if study.estimator(e).get("scaling") for name in study.scaled(e).values()]
+    for dataset in {"train", "calibration", "test", *map(study.training_dataset, scaled)}:
+        joined, size = study.dataset_spec(dataset), study.shard_size
+        covered = 0
+        for i, shard in enumerate(study.shards(dataset)):
+            spec = study.shard_spec(dataset.partition("@")[0], shard)
+            assert spec["simulation"] == joined["simulation"]
+            assert (spec["start"], spec["stop"]) == (i * size, min((i + 1) * size, joined["n"]))
+            covered += spec["stop"] - spec["start"]
+        assert covered == study.n(dataset)

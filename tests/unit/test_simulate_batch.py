@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
+from neuroinverse.errors import NeuroinverseError
 from neuroinverse.shards import NOT_FINITE, OK, RAISED
 from neuroinverse.simulators.base import ParameterInfo, Signal, Simulator
+from neuroinverse.stages import simulate_shard
 from neuroinverse.stages.simulate_shard import simulate_batch
 
 PROTOCOL = {
@@ -111,3 +113,28 @@ def test_ctrl_c_is_no_failed_simulation():
 
     with pytest.raises(KeyboardInterrupt):
         simulate_batch(Interrupted(["a"], PROTOCOL), np.ones((2, 1)), np.zeros(2, np.uint64))
+
+
+def test_a_worker_that_dies_is_said_and_leaves_nothing(tmp_path):
+    (tmp_path / "deadly.py").write_text(
+        "import os\n"
+        "from neuroinverse.simulators.base import ParameterInfo, Signal, Simulator\n"
+        "class Deadly(Simulator):\n"
+        "    parameters = {'a': ParameterInfo('1', 1.0)}\n"
+        "    stimulus_unit = '1'\n"
+        "    signals = (Signal('x', 'mV', 0.5, (8,)),)\n"
+        "    def simulate(self, theta, seeds):\n"
+        "        os._exit(9)\n"
+    )
+    simulation = {
+        "study": "s",
+        "dataset": "train",
+        "master_seed": 0,
+        "simulator": {"path": str(tmp_path / "deadly.py"), "class": "Deadly"},
+        "parameters": [{"name": "a", "unit": "1", "low": 0, "high": 1, "scale": "linear"}],
+        "protocol": PROTOCOL,
+    }
+    shard = tmp_path / "shards" / "00000.h5"
+    with pytest.raises(NeuroinverseError, match="worker process died"):
+        simulate_shard.run({"simulation": simulation, "start": 0, "stop": 4}, shard, threads=2)
+    assert list(shard.parent.iterdir()) == []

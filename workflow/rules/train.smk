@@ -13,7 +13,7 @@ rule train_fold:
         "results/{study}/{scale}/benchmarks/train_fold/{estimator}-{fold}.tsv"
     conda:
         "../../envs/compiler.yaml"
-    # small networks gain a fifth from a second thread and a fold beside them loses none: one thread each
+    # small networks gain little from a second thread: folds side by side use the cores better
     threads: 1
     resources:
         mem_mb=growing(lambda w: 1500 + 2.5 * signals_mb(w)),

@@ -152,6 +152,11 @@ class Study:
         return mechanism_files(self.settings["simulator"])
 
     @property
+    def steps(self) -> int:
+        """Time steps of one simulation."""
+        return make_simulator(self._simulation_spec("train")).n_steps
+
+    @property
     def shard_megabytes(self) -> float:
         """Size of a full shard."""
         return self.shard_size * self.megabytes("test") / self.n("test")
@@ -204,7 +209,10 @@ class Study:
     def shard_spec(self, dataset: str, shard: str) -> dict:
         """Specification of `simulate_shard`."""
         start = int(shard) * self.shard_size
-        stop = min(start + self.shard_size, self.n(dataset))
+        # training sets of a scaling share these shards, and go beyond the study's own size
+        sizes = [n for e in self.settings["estimators"].values() for n in e.get("scaling", ())]
+        last = max([self.n(dataset), *(sizes if dataset == "train" else ())])
+        stop = min(start + self.shard_size, last)
         return {"simulation": self.dataset_spec(dataset)["simulation"], "start": start, "stop": stop}
 
     def train_spec(self, estimator: str, fold: int) -> dict:

@@ -61,6 +61,26 @@ def layer_shapes(n_samples: int, n_channels: int, hyperparameters: Mapping) -> l
     return shapes
 
 
+def multiply_adds(n_samples: int, n_channels: int, hyperparameters: Mapping, n_outputs: int) -> int:
+    """Multiply-adds of one forward pass: what a network costs, up to the speed of the machine.
+
+    Args:
+        n_samples: Length of the feature in time.
+        n_channels: Its channels.
+        hyperparameters: The study's, complete or not.
+        n_outputs: Number of parameters.
+    """
+    h = complete(hyperparameters)
+    total, channels, flat = 0, n_channels, 0
+    for name, shape in layer_shapes(n_samples, n_channels, h):
+        if name.startswith("conv"):
+            total += shape[0] * shape[1] * h["conv_kernel"] * channels
+            channels = shape[1]
+        flat = shape[0]
+    widths = [flat, *h["fc_dims"], n_outputs]
+    return total + sum(a * b for a, b in zip(widths, widths[1:], strict=False))
+
+
 def _require(n, needed, layer, key, hyperparameters, n_samples):
     if n < needed:
         raise ConfigError(

@@ -59,6 +59,8 @@ class Simulator(ABC):
     stimulus_unit: ClassVar[str]
     engines: ClassVar[tuple[str, ...]] = ("python",)
     mechanisms: ClassVar[tuple[str, ...]] = ()
+    # core time (us) of one simulation and time step, err high: jobs on clusters ask for time by it
+    core_us_per_step: ClassVar[float] = 1.0
     options: ClassVar[tuple[str, ...]] = ()
 
     def __init__(

@@ -6,10 +6,12 @@ import time
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
 
+from neuroinverse.errors import NeuroinverseError
 from neuroinverse.parameters import ParameterSpace
 from neuroinverse.progress import Progress
 from neuroinverse.shards import NOT_FINITE, OK, RAISED, write_shard
@@ -30,6 +32,9 @@ def run(spec: dict, output: Path, threads: int = 1, library: Path | None = None)
 
     Returns:
         Number of simulations by status name.
+
+    Raises:
+        NeuroinverseError: If a worker process dies.
     """
     simulation, indices = spec["simulation"], np.arange(spec["start"], spec["stop"])
     space = ParameterSpace.from_table(simulation["parameters"])
@@ -61,6 +66,11 @@ def run(spec: dict, output: Path, threads: int = 1, library: Path | None = None)
     with ProcessPoolExecutor(threads, context, _start_worker, (simulation, library)) as pool:
         try:
             counts = write_shard(output, spec, theta, signals, blocks(pool), lambda: seconds)
+        except BrokenProcessPool as error:
+            raise NeuroinverseError(
+                f"{output}: a worker process died, of a crash in the simulator or for want of memory. Look for its "
+                "last words above, ask for more memory (set-resources in the profile), and run again; nothing is lost"
+            ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
