@@ -8,13 +8,15 @@ import json
 import shutil
 from pathlib import Path
 
+from neuroinverse.config import load_study, read_config, study_names
 from neuroinverse.records import RECORDS, write_record
+from neuroinverse.workload import measured_rates, plan
 
 RUN = "snakemake --profile profiles/local"
 
 
 def main() -> None:
-    """Writes docs/records/hh_point_2.json and izhikevich.json."""
+    """Writes the records hh_point_2, izhikevich, rates and plan."""
     target = Path("results/hh_point_2/demo/cnn/metrics.json")
     m = json.loads(target.read_text())
     figures = {
@@ -48,6 +50,15 @@ def main() -> None:
             f"{k}_{n}": size[k] for k in ("mse_unit", "mse_unit_folds_mean", "train_seconds_per_fold", "n_test")
         }
     write_record("izhikevich", f"{RUN} {target}", figures)
+
+    studies = [load_study(name, "paper", read_config()["master_seed"]) for name in study_names()]
+    rates = {study.name: measured_rates(study) for study in studies}
+    figures = [rate.figures(name) for name, rate in rates.items()]
+    write_record("rates", RUN, dict(item for f in figures for item in f.items()))
+    needs = {study.name: plan(study, rates[study.name]) for study in studies}
+    write_record(
+        "plan", "neuroinverse plan --scale paper", {f"{n}_{k}": v for n, p in needs.items() for k, v in p.items()}
+    )
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 from neuroinverse.config import check_config, load_study
 from neuroinverse.errors import ConfigError
 from neuroinverse.provenance import canonical
+from neuroinverse.workload import join_minutes, simulate_minutes, train_minutes
 from neuroinverse.study import DATASETS, ESTIMATOR_PATTERN, VERSIONS
 from snakemake.io import IOFile
 
@@ -47,8 +48,8 @@ except ConfigError as error:
 
 
 def growing(base):
-    """Memory (MB) that grows when a job is tried again."""
-    return lambda wildcards, attempt: int(attempt * (base(wildcards) if callable(base) else base))
+    """Memory (MB) that grows when a job is tried again, from a number or a function of wildcards and threads."""
+    return lambda wildcards, threads, attempt: int(attempt * (base(wildcards, threads) if callable(base) else base))
 
 
 def settled(rule, wildcards):
@@ -85,6 +86,11 @@ SIGNALS_MB = 4000
 def signals_mb(wildcards):
     study = study_of(wildcards)
     return min(SIGNALS_MB, study.megabytes(study.training_dataset(wildcards.estimator)))
+
+
+def train_mb(wildcards, threads):
+    """TensorFlow, the signals, and as much again for copies on the way."""
+    return 1500 + 2.5 * signals_mb(wildcards)
 
 
 def figure(name):

@@ -44,8 +44,9 @@ rule simulate_shard:
         "../../envs/compiler.yaml"
     threads: 2
     resources:
-        mem_mb=growing(lambda w: 500 + study_of(w).shard_megabytes),
-        runtime=60,
+        # an engine in every worker
+        mem_mb=growing(lambda w, threads: 500 + 200 * threads),
+        runtime=lambda w, threads: simulate_minutes(study_of(w), threads),
     params:
         spec=lambda w: canonical(study_of(w).shard_spec(w.dataset, w.shard)),
         library=lambda w, input: f"--library {input.library}" if input.library else "",
@@ -67,7 +68,7 @@ rule index_dataset:
     threads: 1
     resources:
         mem_mb=growing(500),
-        runtime=60,
+        runtime=lambda w: join_minutes(study_of(w), w.dataset),
     params:
         spec=lambda w: canonical(study_of(w).dataset_spec(w.dataset)),
         shards=lambda w: f"results/{w.study}/{w.scale}/shards/{w.dataset.partition('@')[0]}",

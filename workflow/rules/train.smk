@@ -16,8 +16,8 @@ rule train_fold:
     # small networks gain little from a second thread: folds side by side use the cores better
     threads: 1
     resources:
-        mem_mb=growing(lambda w: 1500 + 2.5 * signals_mb(w)),
-        runtime=720,
+        mem_mb=growing(train_mb),
+        runtime=lambda w, threads: train_minutes(study_of(w), w.estimator, threads),
     params:
         spec=lambda w: canonical(study_of(w).train_spec(w.estimator, int(w.fold))),
         memory_mb=SIGNALS_MB,

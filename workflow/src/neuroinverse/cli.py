@@ -118,6 +118,13 @@ VERBS = {
         ],
     ),
     "inspect": ("print what a shard, dataset or estimator holds", [("file", {"type": Path})]),
+    "plan": (
+        "say what a study needs: simulations, bytes, core-hours, jobs",
+        [
+            ("study", {"nargs": "?", "help": "name, or path of a study file (all)"}),
+            ("--scale", {"default": "paper", "choices": ["smoke", "demo", "paper"]}),
+        ],
+    ),
     "check": (
         "check a study file, print its sizes",
         [

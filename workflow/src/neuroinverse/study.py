@@ -156,11 +156,6 @@ class Study:
         """Time steps of one simulation."""
         return make_simulator(self._simulation_spec("train")).n_steps
 
-    @property
-    def shard_megabytes(self) -> float:
-        """Size of a full shard."""
-        return self.shard_size * self.megabytes("test") / self.n("test")
-
     def megabytes(self, dataset: str, signal: str | None = None) -> float:
         """Size of a dataset, or of one of its signals."""
         floats = sum(_product(s.shape) for s in self.signals.values() if signal in (None, s.name))

@@ -3,6 +3,7 @@
 Needs no Keras, so that an impossible network is refused while the study is read.
 """
 
+import itertools
 from collections.abc import Mapping
 
 from neuroinverse.errors import ConfigError
@@ -78,7 +79,7 @@ def multiply_adds(n_samples: int, n_channels: int, hyperparameters: Mapping, n_o
             channels = shape[1]
         flat = shape[0]
     widths = [flat, *h["fc_dims"], n_outputs]
-    return total + sum(a * b for a, b in zip(widths, widths[1:], strict=False))
+    return total + sum(a * b for a, b in itertools.pairwise(widths))
 
 
 def _require(n, needed, layer, key, hyperparameters, n_samples):

@@ -1,0 +1,41 @@
+"""plan: what a study needs at a scale, computed from measured rates."""
+
+from pathlib import Path
+
+from neuroinverse.config import load_study, read_config, study_names
+from neuroinverse.workload import measured_rates, plan
+
+UNITS = {
+    "simulations": "simulations",
+    "shards": "shards",
+    "gigabytes": "GB of shards",
+    "simulate_core_hours": "core-hours of simulation",
+    "train_core_hours": "core-hours of training on the CPU",
+    "jobs": "jobs",
+}
+
+
+def run(study: str | None = None, scale: str = "paper") -> dict[str, dict[str, float]]:
+    """Prints the needs of one study, or of all in config/studies.
+
+    Args:
+        study: Name of a study; all when None.
+        scale: smoke, demo or paper.
+
+    Returns:
+        The needs by study.
+
+    Raises:
+        NeuroinverseError: If no rates were measured for a study.
+    """
+    config = Path("config/config.yaml")
+    master_seed = read_config(config)["master_seed"] if config.is_file() else 0
+    needs = {}
+    for name in [study] if study else study_names():
+        checked = load_study(name, scale, master_seed)
+        needs[checked.name] = plan(checked, measured_rates(checked))
+        print(f"{checked.name} at scale {scale}")
+        for key, unit in UNITS.items():
+            value = needs[checked.name][key]
+            print(f"  {value:>10,.{0 if isinstance(value, int) else 1}f} {unit}")
+    return needs

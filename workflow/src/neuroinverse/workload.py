@@ -1,0 +1,140 @@
+"""What a study asks of a machine: simulations, bytes, core-hours, jobs, and the time a job may take.
+
+Requests of jobs (walltime) are made from assumptions that err high. Plans are made from measured rates: those of the
+study's own demo where it has run, else those recorded in docs/records/rates.json.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from neuroinverse.errors import NeuroinverseError
+from neuroinverse.estimators.architecture import multiply_adds
+from neuroinverse.estimators.modelfile import read_metadata
+from neuroinverse.features import feature_shape
+from neuroinverse.records import read_records
+from neuroinverse.simulators import simulator_class
+from neuroinverse.study import DATASETS, Study
+
+# a request is this many times the estimate, and at least MINUTES
+SAFETY = 4.0
+MINUTES = 10
+# common limit of cluster partitions; a training that needs longer resumes on its retry
+LONGEST_MINUTES = 12 * 60
+# forward multiply-adds per second: small convolutions on one core, and on a GPU
+CORE_RATE, GPU_RATE = 2e9, 1e11
+# shards are read and summed at this many MB per second, of a busy shared file system
+READ_RATE = 50.0
+# a training step costs about three forward passes
+PASSES = 3.0
+
+
+def simulate_minutes(study: Study, threads: int = 1) -> int:
+    """Walltime to ask for one shard (min)."""
+    seconds = study.shard_size * study.steps * simulator_class(study.settings["simulator"]).core_us_per_step * 1e-6
+    return _request(seconds / threads)
+
+
+def join_minutes(study: Study, dataset: str) -> int:
+    """Walltime to ask for verifying and joining the shards of a dataset (min)."""
+    return _request(study.megabytes(dataset) / READ_RATE)
+
+
+def train_minutes(study: Study, estimator: str, threads: int) -> int:
+    """Walltime to ask for the training of one fold (min)."""
+    settings = study.estimator(estimator)
+    rate = GPU_RATE * settings["gpus"] if settings.get("gpus") else CORE_RATE * threads
+    samples = study.n(study.training_dataset(estimator)) * settings["hyperparameters"]["epochs"]
+    return _request(PASSES * samples * forward_multiply_adds(study, estimator) / rate)
+
+
+def forward_multiply_adds(study: Study, estimator: str) -> int:
+    """Multiply-adds of one prediction."""
+    settings = study.estimator(estimator)
+    shape = feature_shape(settings["features"], study.signals[settings["signal"]])
+    return multiply_adds(*shape, settings["hyperparameters"], len(study.parameters.parameters))
+
+
+def _request(seconds: float) -> int:
+    return min(LONGEST_MINUTES, max(MINUTES, math.ceil(SAFETY * seconds / 60)))
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Measured rates of a study.
+
+    Args:
+        simulate: Core seconds per simulation.
+        train: Per estimator, core seconds per training simulation and epoch, validation and start-up included.
+    """
+
+    simulate: float
+    train: dict[str, float]
+
+    def figures(self, study: str) -> dict[str, float]:
+        """As the figures of a record."""
+        train = {f"{study}_{e}_core_seconds_per_simulation_epoch": rate for e, rate in self.train.items()}
+        return {f"{study}_core_seconds_per_simulation": self.simulate} | train
+
+
+def measured_rates(study: Study, results: Path = Path("results")) -> Rates:
+    """Rates from the study's demo in `results`, else from the record `rates`.
+
+    Raises:
+        NeuroinverseError: If there are neither.
+    """
+    demo = results / study.name / "demo"
+    if (demo / "report.html").is_file():
+        return _rates_of_demo(study.name, demo)
+    figures = read_records().get("rates", {}).get("figures", {})
+    try:
+        train = {e: figures[f"{study.name}_{e}_core_seconds_per_simulation_epoch"] for e in study.estimators}
+        return Rates(figures[f"{study.name}_core_seconds_per_simulation"], train)
+    except KeyError:
+        raise NeuroinverseError(
+            f"no rates were measured for {study.name}; run its demo first: "
+            f"snakemake --profile profiles/local {demo}/report.html"
+        ) from None
+
+
+def _rates_of_demo(name: str, demo: Path) -> Rates:
+    from neuroinverse.shards import Dataset
+
+    data, train = Dataset(demo / "dataset" / "train.h5"), {}
+    for model in sorted(demo.glob("*/fold-0/model.keras")):
+        estimator = model.parent.parent.name
+        if "@" not in estimator:
+            m = read_metadata(model)
+            job = (demo / "benchmarks" / "train_fold" / f"{estimator}-0.tsv").read_text().splitlines()
+            row = dict(zip(job[0].split("\t"), job[1].split("\t"), strict=True))
+            train[estimator] = float(row["cpu_time"]) / (m["n_train"] * m["epochs"])
+    return Rates(data.seconds_core / data.n, train)
+
+
+def plan(study: Study, rates: Rates) -> dict[str, float]:
+    """What a study needs at its scale.
+
+    Returns:
+        simulations, shards, gigabytes, simulate_core_hours, train_core_hours, jobs.
+    """
+    simulations = sum(study.n(d) for d in DATASETS)
+    shards = sum(len(study.shards(d)) for d in DATASETS)
+    folds = {e: len(study.folds(e)) for e in study.estimators}
+    train = sum(
+        rates.train[e]
+        * k
+        * study.n("train")
+        * (1 - 1 / k if k > 1 else 1)
+        * study.estimator(e)["hyperparameters"]["epochs"]
+        for e, k in folds.items()
+    )
+    # per estimator: folds, ensemble, evaluation; per dataset: one join; mechanisms and report
+    jobs = shards + len(DATASETS) + sum(k + 2 for k in folds.values()) + 1 + bool(study.mechanisms)
+    return {
+        "simulations": simulations,
+        "shards": shards,
+        "gigabytes": sum(study.megabytes(d) for d in DATASETS) / 1e3,
+        "simulate_core_hours": simulations * rates.simulate / 3600,
+        "train_core_hours": train / 3600,
+        "jobs": jobs,
+    }
