@@ -5,6 +5,11 @@ A table stands between two markers; the first names the record and, after a colo
     <!-- record hh_point_2: mse_unit_folds_mean train_seconds_per_fold -->
     <!-- end -->
 
+A matrix has a row for each first and a column for each last part of the figures' names:
+
+    <!-- matrix izhikevich: mse_unit train_seconds_per_fold | 2000 4000 -->
+    <!-- end -->
+
     python docs/tables.py           writes them
     python docs/tables.py --check   fails where a table is not what its record says
 """
@@ -16,16 +21,28 @@ from pathlib import Path
 from neuroinverse.records import read_records
 
 ROOT = Path(__file__).parents[1]
-BLOCK = re.compile(r"(<!-- record (\w+)(?:: ([^>]*?))? -->\n).*?(<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- (record|matrix) (\w+)(?:: ([^>]*?))? -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def table(record: dict, keys: list[str]) -> str:
-    """A Markdown table of figures beside the published ones."""
-    chosen = keys or list(record["figures"])
+def table(record: dict, keys: str) -> str:
+    """Figures, one a row, beside the published ones."""
+    chosen = keys.split() or list(record["figures"])
     published = {k: number(v) for k, v in record["published"].items() if k in chosen}
     columns = ["figure", "measured", "published"] if published else ["figure", "measured"]
     rows = [[key, number(record["figures"][key]), published.get(key, "")][: len(columns)] for key in chosen]
-    lines = [f"| {' | '.join(row)} |" for row in (columns, ["---", "---:", "---:"][: len(columns)], *rows)]
+    return laid_out(columns, rows, record)
+
+
+def matrix(record: dict, keys: str) -> str:
+    """Figures named <row>_<column>, such as an error at several training sizes."""
+    names, columns = (part.split() for part in keys.split("|"))
+    rows = [[name, *(number(record["figures"][f"{name}_{column}"]) for column in columns)] for name in names]
+    return laid_out(["figure", *columns], rows, record)
+
+
+def laid_out(columns: list[str], rows: list[list[str]], record: dict) -> str:
+    """A Markdown table and, below it, what made the figures."""
+    lines = [f"| {' | '.join(row)} |" for row in (columns, ["---", *["---:"] * (len(columns) - 1)], *rows)]
     made = f"`{record['command']}`, {record['date']}, revision {record['revision']}"
     return "\n".join([*lines, "", f"{made}; {record['cores']} cores, {record['machine']}.", ""])
 
@@ -40,8 +57,10 @@ def filled(text: str) -> str:
     records = read_records()
 
     def write(match: re.Match) -> str:
-        head, name, keys, end = match.groups()
-        return f"{head}{table(records[name], (keys or '').split())}{end}"
+        head, kind, name, keys, end = match.groups()
+        if name not in records:
+            sys.exit(f"docs/records/{name}.json does not exist; make it with the command its page names")
+        return head + {"record": table, "matrix": matrix}[kind](records[name], keys or "") + end
 
     return BLOCK.sub(write, text)
 
