@@ -62,7 +62,7 @@ def test_loads_and_fits_its_simulator(path, scale):
     assert np.isfinite(stimulus["amplitude"])
     total = sum(len(study.shards(d)) * study.shard_size for d in ("train", "test"))
     assert total >= study.n("train") + study.n("test")
-    print(f"{study.name} {scale}: {study.n('train')} + {study.n('test')}, {study.megabytes('train'):.1f} MB of training")
+    print(f"{study.name} {scale}: {study.n('train')} + {study.n('test')}, {study.megabytes('train'):.1f} MB")
 
 
 @by_study
