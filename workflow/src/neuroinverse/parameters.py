@@ -63,7 +63,12 @@ class ParameterSpace:
     def names(self) -> tuple[str, ...]:
         return tuple(p.name for p in self.parameters)
 
-    def _bounds(self):
+    def affine(self) -> tuple:
+        """The map from unit parameters: middle + half · unit, exponentiated where `log`.
+
+        Returns:
+            log, bool; middle and half, float64, natural logarithms where log; shape (n_parameters,) each.
+        """
         import numpy as np
 
         log = np.array([p.scale == "log" for p in self.parameters])
@@ -82,7 +87,7 @@ class ParameterSpace:
         """
         import numpy as np
 
-        log, middle, half = self._bounds()
+        log, middle, half = self.affine()
         physical = middle + half * np.asarray(unit, dtype=np.float64)
         physical[..., log] = np.exp(physical[..., log])
         return physical
@@ -98,7 +103,7 @@ class ParameterSpace:
         """
         import numpy as np
 
-        log, middle, half = self._bounds()
+        log, middle, half = self.affine()
         values = np.array(physical, dtype=np.float64)
         values[..., log] = np.log(values[..., log])
         return (values - middle) / half

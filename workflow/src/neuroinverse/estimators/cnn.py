@@ -63,7 +63,7 @@ def to_physical_model(unit_model, parameters: ParameterSpace):
     """
     import keras
 
-    log, middle, half = parameters._bounds()
+    log, middle, half = parameters.affine()
     unit = unit_model.output
     x = keras.layers.Rescaling(half.tolist(), offset=middle.tolist(), dtype="float32", name="from_unit")(unit)
     if log.any():
