@@ -9,11 +9,9 @@ A dataset file joins shards by virtual datasets; it keeps their names and conten
 """
 
 import hashlib
-import io
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -22,6 +20,7 @@ import numpy as np
 
 from neuroinverse.errors import ShardError
 from neuroinverse.files import atomic, require_space
+from neuroinverse.hdf5 import fixed, new_file, text
 from neuroinverse.parameters import ParameterSpace
 from neuroinverse.provenance import canonical, collect
 from neuroinverse.simulators.base import Signal
@@ -61,7 +60,7 @@ def write_shard(
     bytes_needed = sum(4 * n * int(np.prod(s.shape)) for s in signals) + theta.nbytes + 9 * n + (64 << 10)
     require_space(path, bytes_needed)
     counts = dict.fromkeys(STATUS_NAMES.values(), 0)
-    with atomic(path) as temporary, _new_file(temporary) as (file, sink):
+    with atomic(path) as temporary, new_file(temporary) as (file, sink):
         arrays = _create(file, spec, theta, signals)
         for offset, values, status in blocks:
             rows = slice(offset, offset + len(status))
@@ -74,57 +73,17 @@ def write_shard(
         file.flush()
         sink.check()
         file.attrs["seconds_core"] = float(seconds_core())
-        file.attrs["content_sha256"] = _fixed(_content_sum(file))
+        file.attrs["content_sha256"] = fixed(_content_sum(file))
     return counts
-
-
-class _Sink(io.FileIO):
-    """A file for HDF5 to write to, which keeps the first error of the system instead of raising it.
-
-    HDF5 cannot close a file after a failed write, and the process crashes when h5py frees what was open in it. So HDF5
-    sees no error, and whoever writes asks `check`.
-    """
-
-    error: OSError | None = None
-
-    def write(self, data) -> int:
-        left = memoryview(data).cast("B")
-        try:
-            while self.error is None and len(left):
-                left = left[super().write(left) :]
-        except OSError as error:
-            self.error = error
-        return memoryview(data).nbytes
-
-    def truncate(self, size: int | None = None) -> int:
-        try:
-            return super().truncate(size)
-        except OSError as error:
-            self.error = self.error or error
-            return size or 0
-
-    def check(self) -> None:
-        """Raises the error that was kept, if there is one."""
-        if self.error is not None:
-            raise self.error
-
-
-@contextmanager
-def _new_file(path: Path) -> Iterator[tuple[h5py.File, _Sink]]:
-    """An empty HDF5 file to fill. Errors of the system come from `check` and at the end, as OSError."""
-    with _Sink(path, "w+") as sink:
-        with h5py.File(sink, "w", libver="latest") as file:
-            yield file, sink
-        sink.check()
 
 
 def _create(file: h5py.File, spec: dict, theta: np.ndarray, signals: Sequence[Signal]) -> dict[str, h5py.Dataset]:
     simulation, n = spec["simulation"], len(theta)
-    file.attrs["format"] = _fixed(FORMAT)
-    file.attrs["study"] = _fixed(simulation["study"])
-    file.attrs["dataset"] = _fixed(simulation["dataset"])
-    file.attrs["spec"] = _fixed(canonical(spec))
-    file.attrs["provenance"] = _fixed(json.dumps(collect(spec)))
+    file.attrs["format"] = fixed(FORMAT)
+    file.attrs["study"] = fixed(simulation["study"])
+    file.attrs["dataset"] = fixed(simulation["dataset"])
+    file.attrs["spec"] = fixed(canonical(spec))
+    file.attrs["provenance"] = fixed(json.dumps(collect(spec)))
     _describe(file.create_dataset("theta", data=theta, chunks=theta.shape, fletcher32=True), simulation)
     index = np.arange(spec["start"], spec["stop"], dtype=np.int64)
     file.create_dataset("index", data=index, chunks=index.shape, fletcher32=True)
@@ -142,32 +101,22 @@ def _create(file: h5py.File, spec: dict, theta: np.ndarray, signals: Sequence[Si
 
 def _describe(theta: h5py.Dataset, simulation: dict) -> None:
     table = simulation["parameters"]
-    theta.attrs["names"] = _fixed([p["name"] for p in table])
-    theta.attrs["units"] = _fixed([p["unit"] for p in table])
+    theta.attrs["names"] = fixed([p["name"] for p in table])
+    theta.attrs["units"] = fixed([p["unit"] for p in table])
     theta.attrs["low"] = [p["low"] for p in table]
     theta.attrs["high"] = [p["high"] for p in table]
-    theta.attrs["scale"] = _fixed([p["scale"] for p in table])
+    theta.attrs["scale"] = fixed([p["scale"] for p in table])
 
 
 def _describe_signal(data: h5py.Dataset, signal: Signal) -> None:
-    data.attrs["unit"] = _fixed(signal.unit)
+    data.attrs["unit"] = fixed(signal.unit)
     data.attrs["dt_ms"] = signal.dt_ms
     data.attrs["t0_ms"] = signal.t0_ms
 
 
-def _fixed(text: str | Sequence[str]) -> np.ndarray:
-    """Text or texts as UTF-8 of fixed length, which lies within HDF5's checksummed metadata."""
-    return np.char.encode(np.array(text, dtype=np.str_), "utf-8")
-
-
-def _text(attributes: h5py.AttributeManager, name: str) -> str:
-    value = attributes[name]
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
 def _read_signals(file: h5py.File) -> dict[str, Signal]:
     return {
-        name: Signal(name, _text(d.attrs, "unit"), float(d.attrs["dt_ms"]), d.shape[1:], float(d.attrs["t0_ms"]))
+        name: Signal(name, text(d.attrs, "unit"), float(d.attrs["dt_ms"]), d.shape[1:], float(d.attrs["t0_ms"]))
         for name, d in file["signals"].items()
     }
 
@@ -198,7 +147,7 @@ def verify_shard(path: Path, spec: dict | None = None) -> h5py.AttributeManager 
     """
     with _open(path) as file:
         try:
-            attributes = {k: _text(file.attrs, k) if k != "seconds_core" else float(v) for k, v in file.attrs.items()}
+            attributes = {k: text(file.attrs, k) if k != "seconds_core" else float(v) for k, v in file.attrs.items()}
             if attributes.get("format") != FORMAT:
                 raise ShardError(path, f"is no shard of format {FORMAT}", AGAIN)
             found = json.loads(attributes["spec"])
@@ -274,17 +223,17 @@ def join_shards(path: Path, spec: dict, shards: Sequence[Path]) -> dict[str, int
     n_parameters = len(spec["simulation"]["parameters"])
     layout = {"theta": ((n_parameters,), np.float64), "index": ((), np.int64), "status": ((), np.uint8)}
     layout |= {f"signals/{s.name}": (s.shape, np.float32) for s in signals.values()}
-    with atomic(path) as temporary, _new_file(temporary) as (file, _):
-        file.attrs["format"] = _fixed(FORMAT.replace("shard", "dataset"))
-        file.attrs["study"] = _fixed(spec["simulation"]["study"])
-        file.attrs["dataset"] = _fixed(spec["simulation"]["dataset"])
-        file.attrs["spec"] = _fixed(canonical(spec))
-        file.attrs["provenance"] = _fixed(json.dumps(collect(spec)))
+    with atomic(path) as temporary, new_file(temporary) as (file, _):
+        file.attrs["format"] = fixed(FORMAT.replace("shard", "dataset"))
+        file.attrs["study"] = fixed(spec["simulation"]["study"])
+        file.attrs["dataset"] = fixed(spec["simulation"]["dataset"])
+        file.attrs["spec"] = fixed(canonical(spec))
+        file.attrs["provenance"] = fixed(json.dumps(collect(spec)))
         file.attrs["seconds_core"] = seconds
-        file.attrs["status_counts"] = _fixed(json.dumps(counts))
+        file.attrs["status_counts"] = fixed(json.dumps(counts))
         # thousands of names exceed what an attribute may hold
         for name, texts in (("path", relative), ("content_sha256", sums)):
-            file.create_dataset(f"shards/{name}", data=_fixed(texts), chunks=(len(texts),), fletcher32=True)
+            file.create_dataset(f"shards/{name}", data=fixed(texts), chunks=(len(texts),), fletcher32=True)
         for name, (shape, dtype) in layout.items():
             virtual = h5py.VirtualLayout((n, *shape), dtype)
             for i, shard in enumerate(relative):
@@ -314,10 +263,10 @@ class Dataset:
         self.path = Path(path)
         with _open(self.path) as file:
             try:
-                self.spec = json.loads(_text(file.attrs, "spec"))
-                self.provenance = json.loads(_text(file.attrs, "provenance"))
+                self.spec = json.loads(text(file.attrs, "spec"))
+                self.provenance = json.loads(text(file.attrs, "provenance"))
                 self.seconds_core = float(file.attrs["seconds_core"])
-                self.status_counts = json.loads(_text(file.attrs, "status_counts"))
+                self.status_counts = json.loads(text(file.attrs, "status_counts"))
                 self.shards = [self.path.parent / p for p in file["shards/path"].asstr()[:]]
                 self._sums = list(file["shards/content_sha256"].asstr()[:])
             except (OSError, KeyError, RuntimeError, ValueError) as error:
@@ -356,7 +305,7 @@ class Dataset:
             path = self.shards[shard]
             with _open(path) as file:
                 try:
-                    same = _text(file.attrs, "content_sha256") == self._sums[shard]
+                    same = text(file.attrs, "content_sha256") == self._sums[shard]
                     part = file[name][max(start - first, 0) : min(stop - first, self.shard_size)]
                 except (OSError, KeyError, RuntimeError) as error:
                     raise ShardError(path, f"is truncated or altered ({error})", AGAIN) from error
@@ -389,7 +338,7 @@ def describe(path: Path) -> dict:
         ShardError: If the file cannot be read.
     """
     with _open(path) as file:
-        if "format" not in file.attrs or not _text(file.attrs, "format").startswith("neuroinverse-"):
+        if "format" not in file.attrs or not text(file.attrs, "format").startswith("neuroinverse-"):
             raise ShardError(path, "was not written by neuroinverse", "Give a shard or a dataset file")
         arrays = {}
         file.visititems(
@@ -397,13 +346,13 @@ def describe(path: Path) -> dict:
                 arrays.update({name: f"{item.dtype} {item.shape}"}) if isinstance(item, h5py.Dataset) else None
             )
         )
-        result = {k: _text(file.attrs, k) for k in ("format", "study", "dataset")}
+        result = {k: text(file.attrs, k) for k in ("format", "study", "dataset")}
         result["seconds_core"] = float(file.attrs["seconds_core"])
         result["arrays"] = arrays
         result["signals"] = [asdict(s) for s in _read_signals(file).values()]
-        result["spec"] = json.loads(_text(file.attrs, "spec"))
-        result["provenance"] = json.loads(_text(file.attrs, "provenance"))
-        result["content_sha256"] = _text(file.attrs, "content_sha256") if "content_sha256" in file.attrs else ""
+        result["spec"] = json.loads(text(file.attrs, "spec"))
+        result["provenance"] = json.loads(text(file.attrs, "provenance"))
+        result["content_sha256"] = text(file.attrs, "content_sha256") if "content_sha256" in file.attrs else ""
         joined = "shards" in file
     if joined:
         dataset = Dataset(path)
