@@ -6,7 +6,7 @@ UV_VERSION := 0.13.8
 EXTRAS := slurm network column posterior baseline recordings dev
 REQUIREMENTS ?= envs/requirements-cpu.txt
 
-.PHONY: setup demo test lint format bench records lock clean
+.PHONY: help setup demo test slurm-test lint format bench records lock clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -30,6 +30,9 @@ demo: setup ## the studies of config/config.yaml, from the prior to results/inde
 
 test: setup ## all tests, the linters among them
 	$(BIN)/python -m pytest
+
+slurm-test: setup ## the smoke studies and faults through a real one-node Slurm; needs root and Debian packages
+	$(BIN)/python -m pytest tests/slurm
 
 lint: setup ## ruff, snakefmt, snakemake --lint
 	$(BIN)/ruff check .
