@@ -40,6 +40,6 @@ CAPTIONS = {
         "Honesty of the stated error",
         "How often the truth lies within the stated error, against how often it should. On the diagonal the error "
         "is honest, below it too small, above it too large. The spread over folds alone leaves out what all folds "
-        "get wrong together, and is as a rule too small.",
+        "get wrong together.",
     ),
 }
