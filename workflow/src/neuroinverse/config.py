@@ -32,6 +32,11 @@ def check_config(config: Mapping, source: Path | str) -> None:
     _validate(config, "config.schema.json", source)
 
 
+def master_seed(path: Path = Path("config/config.yaml")) -> int:
+    """The configured master seed; 0 where there is no configuration, as when a study file is looked at by itself."""
+    return read_config(path)["master_seed"] if path.is_file() else 0
+
+
 def study_names() -> list[str]:
     """The studies in config/studies."""
     return sorted(p.stem for p in STUDIES.glob("*.yaml") if not p.stem.startswith("_"))

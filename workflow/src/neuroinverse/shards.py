@@ -132,7 +132,7 @@ def _content_sum(file: h5py.File) -> str:
     return total.hexdigest()
 
 
-def verify_shard(path: Path, spec: dict | None = None) -> h5py.AttributeManager | dict:
+def verify_shard(path: Path, spec: dict | None = None) -> dict:
     """Reads a shard from end to end and compares it with its sums and its specification.
 
     Args:

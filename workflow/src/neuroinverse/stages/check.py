@@ -1,8 +1,6 @@
 """check: reads a study file as the workflow does, and says what it asks for."""
 
-from pathlib import Path
-
-from neuroinverse.config import load_study, read_config
+from neuroinverse.config import load_study, master_seed
 from neuroinverse.estimators.architecture import layer_shapes
 from neuroinverse.features import feature_shape
 from neuroinverse.study import DATASETS
@@ -14,8 +12,7 @@ def run(study: str, scale: str = "demo") -> None:
     Raises:
         ConfigError: At the first thing that is wrong.
     """
-    config = Path("config/config.yaml")
-    checked = load_study(study, scale, read_config(config)["master_seed"] if config.is_file() else 0)
+    checked = load_study(study, scale, master_seed())
     print(f"{checked.name} at scale {scale}: {checked.settings['title']}")
     for p in checked.parameters.parameters:
         print(f"  {p.name}: {p.low:g} to {p.high:g} {p.unit}, {p.scale}")

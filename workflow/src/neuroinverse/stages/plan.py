@@ -1,8 +1,6 @@
 """plan: what a study needs at a scale, computed from measured rates."""
 
-from pathlib import Path
-
-from neuroinverse.config import load_study, read_config, study_names
+from neuroinverse.config import load_study, master_seed, study_names
 from neuroinverse.workload import measured_rates, plan
 
 UNITS = {
@@ -28,11 +26,9 @@ def run(study: str | None = None, scale: str = "paper") -> dict[str, dict[str, f
     Raises:
         NeuroinverseError: If no rates were measured for a study.
     """
-    config = Path("config/config.yaml")
-    master_seed = read_config(config)["master_seed"] if config.is_file() else 0
     needs = {}
     for name in [study] if study else study_names():
-        checked = load_study(name, scale, master_seed)
+        checked = load_study(name, scale, master_seed())
         needs[checked.name] = plan(checked, measured_rates(checked))
         print(f"{checked.name} at scale {scale}")
         for key, unit in UNITS.items():
