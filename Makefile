@@ -31,7 +31,8 @@ demo: setup ## the studies of config/config.yaml, from the prior to results/inde
 test: setup ## all tests, the linters among them
 	$(BIN)/python -m pytest
 
-slurm-test: setup ## the smoke studies and faults through a real one-node Slurm; needs root and Debian packages
+slurm-test: setup ## the smoke studies and faults through a real one-node Slurm, installed where it is missing; needs root
+	$(BIN)/python tests/slurm/cluster.py install
 	$(BIN)/python -m pytest tests/slurm
 
 lint: setup ## ruff, snakefmt, snakemake --lint

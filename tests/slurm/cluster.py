@@ -109,16 +109,31 @@ def missing() -> list[str]:
     return [program for program in PROGRAMS if not shutil.which(program, path=f"{os.environ['PATH']}:{SYSTEM_PATH}")]
 
 
+def check() -> None:
+    """Checks that there can be one.
+
+    Raises:
+        Unavailable: If not; with what is missing.
+    """
+    _check_machine()
+    if missing():
+        raise Unavailable(f"{', '.join(missing())} missing; to install: python tests/slurm/cluster.py install")
+
+
+def _check_machine() -> None:
+    if not sys.platform.startswith("linux"):
+        raise Unavailable(f"Slurm runs on Linux, this is {sys.platform}")
+    if os.geteuid() != 0:
+        raise Unavailable("a Slurm of one's own needs root")
+
+
 def install() -> None:
     """Installs what is missing with apt.
 
     Raises:
         Unavailable: If that is not possible here.
     """
-    if not sys.platform.startswith("linux"):
-        raise Unavailable(f"Slurm runs on Linux, this is {sys.platform}")
-    if os.geteuid() != 0:
-        raise Unavailable("a Slurm of one's own needs root")
+    _check_machine()
     if not missing():
         return
     if not shutil.which("apt-get"):
@@ -227,16 +242,21 @@ def _free_link() -> None:
 
 
 def edit_profile(file: Path) -> None:
-    """Edits the three lines of profiles/slurm/config.yaml that it asks its user to edit."""
+    """Edits profiles/slurm/config.yaml as it tells its user: the two lines, and the block that asks for GPUs.
+
+    The cluster's GPUs are none that TensorFlow knows: they are asked for as `gres`, of which trainings are not told.
+    """
     content = file.read_text()
-    for key, old, new in (
-        ("slurm_account", "my_account", ACCOUNT),
-        ("slurm_partition", "cpu", CPU_PARTITION),
-        ("slurm_partition", "gpu", GPU_PARTITION),
+    for old, new in (
+        (r"( slurm_account: )my_account(?= +# EDIT)", rf"\g<1>{ACCOUNT}"),
+        (r"( slurm_partition: )cpu(?= +# EDIT)", rf"\g<1>{CPU_PARTITION}"),
+        (r"# (set-resources:\n)# ( +train_fold:\n)", r"\1\2"),
+        (r"# ( +slurm_partition: )gpu(?= )", rf"\g<1>{GPU_PARTITION}"),
+        (r"# ( +)gpu: 1(?= )", r"\1gres: gpu:1"),
     ):
-        content, n = re.subn(rf"(\b{key}: ){old}(?= +# EDIT)", rf"\g<1>{new}", content)
-        assert n == 1, f"{file}: no line to edit with {key}: {old}"
-    assert content.count("# EDIT") == 3, f"{file}: other lines want editing too"
+        content, n = re.subn(old, new, content)
+        assert n == 1, f"{file}: {n} places where it has {old}"
+    assert content.count("# EDIT") == 2, f"{file}: other lines want editing too"
     file.write_text(content)
 
 

@@ -12,11 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cluster
-import h5py
 import pytest
-import yaml
-
-sys.path.append(str(Path(__file__).parents[1] / "workflow"))
 from running import BIN, REPO, Folder, make_folder
 
 # the first look at a job's state comes 40 s after its submission by default
@@ -47,13 +43,6 @@ class SlurmJob:
 
 class Clone(Folder):
     """A working directory laid out as a clone, its profile edited as its head asks."""
-
-    def profile(self, change: Callable[[dict], None]) -> None:
-        """Changes the parsed profile."""
-        file = self.path / "profiles" / "slurm" / "config.yaml"
-        content = yaml.safe_load(file.read_text())
-        change(content)
-        file.write_text(yaml.safe_dump(content))
 
     def start(self, *arguments: str) -> subprocess.Popen:
         """Starts `snakemake --profile slurm`; what it prints goes to run.log."""
@@ -101,16 +90,6 @@ class Clone(Folder):
         jobs = [SlurmJob(*line.split("|")) for line in lines]
         return [job for job in jobs if name in job.name]
 
-    def arrays(self, shard: Path | str) -> dict[str, bytes]:
-        """The bytes of every array of a shard, given by its path in the clone."""
-        content = {}
-        with h5py.File(self.path / shard) as file:
-            file.visititems(
-                lambda name, x: content.update({name: x[:].tobytes()}) if isinstance(x, h5py.Dataset) else None
-            )
-        assert {"theta", "status", "index"} < set(content)
-        return content
-
     def wait(self, what: Callable[[], object], process: subprocess.Popen, seconds: float = 120) -> None:
         """Waits until what() is true, while the run goes on."""
         end = time.monotonic() + seconds
@@ -136,7 +115,7 @@ def slurm(tmp_path_factory) -> Iterator[dict[str, str]]:
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))
     try:
         try:
-            cluster.install()
+            cluster.check()
             cluster.start(folder)
         except cluster.Unavailable as error:
             pytest.skip(f"no Slurm here: {error}")

@@ -9,35 +9,22 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import decay
 import pytest
 import yaml
-from running import REPO
+from running import REPO, arrays
 
-# a decay whose simulator waits while a file named hold stands, and one that needs more memory than its rule asks for
-SIMULATOR = """
-import time
-from pathlib import Path
+# one waits while a file named hold stands, the other needs more memory than its rule asks for
+SIMULATORS = """
 
-import numpy as np
-
-from neuroinverse.simulators.base import ParameterInfo, Signal, Simulator
-
-
-class Patient(Simulator):
-    parameters = {"rate": ParameterInfo("1/ms", 0.1, "rate of the decay")}
-    stimulus_unit = "mV"
-
-    @property
-    def signals(self):
-        return (Signal("decay", "mV", self.dt_ms, (self.n_steps,)),)
-
+class Patient(Decay):
     def simulate(self, theta, seeds):
         while Path("hold").exists():
             time.sleep(0.1)
-        return {"decay": 10 * np.exp(-theta[:, :1] * self.dt_ms * np.arange(self.n_steps))}
+        return super().simulate(theta, seeds)
 
 
-class Hungry(Patient):
+class Hungry(Decay):
     def simulate(self, theta, seeds):
         ballast = np.ones(700 * 2**20 // 8)
         # Slurm looks every two seconds
@@ -46,35 +33,6 @@ class Hungry(Patient):
 """
 EPOCHS = 40
 FOLDS = 3
-STUDY = {
-    "title": "A patient simulator",
-    "question": "Which rate?",
-    "simulator": {"path": "patient.py", "class": "Patient"},
-    "parameters": [{"name": "rate", "unit": "1/ms", "low": 0.0, "high": 1.0}],
-    "protocol": {
-        "dt_ms": 0.5,
-        "duration_ms": 20,
-        "stimulus": {"kind": "step", "amplitude": 0, "unit": "mV", "start_ms": 0, "stop_ms": 20},
-    },
-    "datasets": {"shard_size": 20, "train": {"n": 40}, "calibration": {"n": 20}, "test": {"n": 60}},
-    "estimators": {
-        "cnn": {
-            "kind": "cnn",
-            "signal": "decay",
-            "features": [{"standardize": {}}],
-            "folds": FOLDS,
-            "hyperparameters": {
-                "conv_filter": [4],
-                "conv_kernel": 3,
-                "pool_len": 4,
-                "fc_dims": [4],
-                "epochs": EPOCHS,
-                "earlyStop_patience": EPOCHS,
-            },
-        }
-    },
-    "scales": {"smoke": {}, "demo": {}, "paper": {}},
-}
 RESULTS = Path("results/patient/smoke")
 SHARDS = [str(RESULTS / "shards" / "test" / f"{i:05d}.h5") for i in range(3)]
 HUNGRY = "results/hungry/smoke/shards/test/00000.h5"
@@ -87,9 +45,9 @@ TRAINING = "rule_train_fold_wildcards_patient_smoke_cnn_"
 def undisturbed(new_clone, tmp_path_factory):
     """A local run, up to all shards and the training dataset."""
     clone = new_clone(tmp_path_factory.mktemp("undisturbed") / "clone")
-    (clone.path / "patient.py").write_text(SIMULATOR)
-    hungry = STUDY | {"simulator": {"path": "patient.py", "class": "Hungry"}}
-    for name, study in (("patient", STUDY), ("hungry", hungry)):
+    (clone.path / "simulators.py").write_text(decay.MODULE + SIMULATORS)
+    for name in ("patient", "hungry"):
+        study = decay.study("simulators.py", name.title(), 60, FOLDS, epochs=EPOCHS, earlyStop_patience=EPOCHS)
         (clone.path / "config" / "studies" / f"{name}.yaml").write_text(yaml.safe_dump(study))
     (clone.path / "config" / "config.yaml").write_text("master_seed: 3\nstudies: {patient: smoke}\n")
     clone.snakemake("simulations", str(RESULTS / "dataset" / "train.h5"), HUNGRY, "--set-threads", "simulate_shard=1")
@@ -248,7 +206,7 @@ def test_every_training_has_a_gpu_of_its_own(storm):
 def test_shards_are_those_of_an_undisturbed_run(storm, undisturbed):
     clone, _ = storm
     for shard in (*SHARDS, HUNGRY):
-        assert clone.arrays(shard) == undisturbed.arrays(shard), shard
+        assert arrays(clone.path / shard) == arrays(undisturbed.path / shard), shard
     assert not simulating(clone), "temporary files are left"
 
 
@@ -271,7 +229,7 @@ def test_a_drained_node(work, undisturbed):
     work.finish(process)
     assert states(work, "rule_index_dataset") == ["COMPLETED"]
     for shard in SHARDS:
-        assert work.arrays(shard) == undisturbed.arrays(shard), shard
+        assert arrays(work.path / shard) == arrays(undisturbed.path / shard), shard
 
 
 def test_snakemake_is_killed_and_started_again(work, undisturbed):
@@ -292,31 +250,40 @@ def test_snakemake_is_killed_and_started_again(work, undisturbed):
     while work.client("squeue", "--noheader", "--jobs", ",".join(orphans)).strip():
         time.sleep(0.2)
     for shard in SHARDS:
-        assert work.arrays(shard) == undisturbed.arrays(shard), shard
+        assert arrays(work.path / shard) == arrays(undisturbed.path / shard), shard
     assert not simulating(work), "temporary files are left"
 
 
+def test_a_training_that_has_no_gpu_to_use_says_so(work):
+    """Slurm grants a device that TensorFlow cannot use: nothing is trained on the CPU instead."""
+    file = work.path / "profiles" / "slurm" / "config.yaml"
+    file.write_text(file.read_text().replace("gres: gpu:1", "gpu: 1"))
+    printed = work.slurm(MODELS[0], "--retries", "0", check=False)
+    assert [job.state for job in work.jobs(TRAINING)] == ["FAILED"]
+    assert "1 GPUs asked for" in printed and "requirements-gpu.txt" in printed
+    assert not (work.path / MODELS[0]).exists()
+
+
 @pytest.mark.parametrize(
-    ("key", "value", "words"),
+    ("old", "new", "reason"),
     [
-        ("slurm_account", "nobody_pays", ["Invalid account", "nobody_pays"]),
-        ("slurm_partition", "nowhere", ["nvalid partition", "-p nowhere"]),
-        ("mem_mb", 10**8, ["emory specification can not be satisfied", "--mem 100000000"]),
+        ("slurm_account: lab", "slurm_account: nobody_pays", "Invalid account"),
+        ("slurm_partition: short", "slurm_partition: nowhere", "nvalid partition"),
+        ("#   simulate_shard:\n", "  simulate_shard: {mem_mb: 100000000}\n", "emory spec"),
     ],
+    ids=["account", "partition", "memory"],
 )
-def test_what_the_cluster_refuses_is_said_at_once(work, key, value, words):
-    """The message shows Slurm's reason and the value, by which the profile's line is found."""
-
-    def change(profile):
-        if key in profile["default-resources"] and key != "mem_mb":
-            profile["default-resources"][key] = value
-        else:
-            profile["set-resources"]["simulate_shard"] = {key: value}
-
-    work.profile(change)
+def test_what_the_cluster_refuses_is_said_at_once(work, old, new, reason):
+    """Last of all stands the line of the profile to mend, with Slurm's reason."""
+    file = work.path / "profiles" / "slurm" / "config.yaml"
+    content = file.read_text()
+    assert content.count(old) == 1
+    file.write_text(content.replace(old, new))
+    (line,) = [i for i, text in enumerate(file.read_text().splitlines(), 1) if new.strip() in text]
     printed = work.slurm(SHARDS[0], check=False)
-    for word in words:
-        assert word in printed, printed
+    (sentence,) = [text for text in printed.splitlines() if f"profiles/slurm/config.yaml, line {line}:" in text]
+    assert new.split("{")[-1].strip("}\n") in sentence and reason in sentence
+    assert "sinfo" in sentence or "sacctmgr" in sentence, "how to find what would do"
     # an impossible request is listed among the failed ones
     assert {job.state for job in work.jobs()} <= {"FAILED"}, "a job waits in the queue"
     assert not (work.path / SHARDS[0]).exists()
@@ -341,4 +308,4 @@ def test_profiles_keep_to_what_works(name):
     assert profile["executor"] == "slurm" and profile["slurm-status-command"] == "squeue"
     assert "slurm-array-jobs" not in profile
     assert profile["retries"] > 0 and profile["rerun-incomplete"]
-    assert profile["default-resources"]["slurm_account"] and profile["set-resources"]["train_fold"]["gpu"] == 1
+    assert profile["default-resources"]["slurm_account"]

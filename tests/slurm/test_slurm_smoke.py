@@ -1,13 +1,12 @@
 """Every study from the prior to its report through a real Slurm, with the command of the README."""
 
-import shutil
 from collections import Counter
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from cluster import ACCOUNT, CPU_PARTITION, GPU_PARTITION
-from running import REPO, STUDIES, read_jobs
+from running import REPO, STUDIES, arrays, read_jobs
 
 # the target rule runs where Snakemake runs
 LOCAL = {"all"}
@@ -19,15 +18,6 @@ def run(new_clone, tmp_path_factory):
     clone = new_clone(tmp_path_factory.mktemp("slurm") / "clone")
     clone.slurm()
     return clone
-
-
-@pytest.fixture(scope="module")
-def local(run, tmp_path_factory):
-    """The same studies and seed without Slurm."""
-    folder = type(run)(tmp_path_factory.mktemp("local") / "run", run.environment)
-    shutil.copytree(run.path / "config", folder.path / "config")
-    folder.snakemake("all", "--set-threads", "simulate_shard=1", "train_fold=1", "ensemble_folds=1")
-    return folder
 
 
 def test_the_link_in_the_root_is_the_profile():
@@ -49,15 +39,16 @@ def test_the_edited_lines_reach_every_job(run):
         assert job.account == ACCOUNT
         assert job.partition == (GPU_PARTITION if training else CPU_PARTITION)
         details = run.client("scontrol", "show", "job", job.id)
-        assert ("TresPerJob=gres:gpu:1" in details) == training, details
+        assert ("TresPerNode=gres:gpu:1" in details) == training, details
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_results_are_those_of_a_local_run(run, local, name):
+def test_results_are_those_of_a_local_run(run, smoke, name):
+    local = smoke[0]
     shards = [p.relative_to(local.path) for p in local.results(name).rglob("shards/*/*.h5")]
     assert shards
     for shard in shards:
-        assert run.arrays(shard) == local.arrays(shard), shard
+        assert arrays(run.path / shard) == arrays(local.path / shard), shard
     for estimator in run.study(name).estimators:
         found, expected = (
             pd.read_parquet(folder.results(name) / estimator / "predictions.parquet") for folder in (run, local)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 
+import h5py
 import yaml
 
 from neuroinverse.config import load_study
@@ -106,6 +107,16 @@ def read_jobs(printed: str) -> list[Job]:
         output = files.get("output", ())
         jobs[rule, output] = Job(rule, output, tuple(f for group in files.values() for f in group))
     return list(jobs.values())
+
+
+def arrays(shard: Path) -> dict[str, bytes]:
+    """The bytes of every array of a shard, and its own sum of them."""
+    content = {}
+    with h5py.File(shard) as file:
+        file.visititems(lambda name, x: content.update({name: x[:].tobytes()}) if isinstance(x, h5py.Dataset) else None)
+        content["content_sha256"] = file.attrs["content_sha256"]
+    assert {"theta", "status", "index"} < set(content)
+    return content
 
 
 def make_folder(path: Path, environment: dict[str, str]) -> Folder:

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import decay
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,55 +18,19 @@ from neuroinverse.estimators.modelfile import read_metadata
 from neuroinverse.provenance import canonical
 from neuroinverse.shards import NOT_FINITE, OK, RAISED, Dataset, verify_shard
 
-# a decay whose simulator raises for some parameters, gives NaN for others, and dawdles where a file named slow stands
-SIMULATOR = """
-import time
-from pathlib import Path
+# raises for some parameters, gives NaN for others, and dawdles where a file named slow stands
+MOODY = """
 
-import numpy as np
-
-from neuroinverse.simulators.base import ParameterInfo, Signal, Simulator
-
-
-class Moody(Simulator):
-    parameters = {"rate": ParameterInfo("1/ms", 0.1, "rate of the decay")}
-    stimulus_unit = "mV"
-
-    @property
-    def signals(self):
-        return (Signal("decay", "mV", self.dt_ms, (self.n_steps,)),)
-
+class Moody(Decay):
     def simulate(self, theta, seeds):
         if Path("slow").exists():
             time.sleep(0.5)
         if (theta[:, 0] > 0.8).any():
             raise ArithmeticError("too fast")
-        traces = 10 * np.exp(-theta[:, :1] * self.dt_ms * np.arange(self.n_steps))
+        traces = super().simulate(theta, seeds)["decay"]
         traces[theta[:, 0] < 0.2] = np.nan
         return {"decay": traces}
 """
-STUDY = {
-    "title": "A moody simulator",
-    "question": "Which rate?",
-    "simulator": {"path": "moody.py", "class": "Moody"},
-    "parameters": [{"name": "rate", "unit": "1/ms", "low": 0.0, "high": 1.0}],
-    "protocol": {
-        "dt_ms": 0.5,
-        "duration_ms": 20,
-        "stimulus": {"kind": "step", "amplitude": 0, "unit": "mV", "start_ms": 0, "stop_ms": 20},
-    },
-    "datasets": {"shard_size": 20, "train": {"n": 40}, "calibration": {"n": 20}, "test": {"n": 20}},
-    "estimators": {
-        "cnn": {
-            "kind": "cnn",
-            "signal": "decay",
-            "features": [{"standardize": {}}],
-            "folds": 1,
-            "hyperparameters": {"conv_filter": [4], "conv_kernel": 3, "pool_len": 4, "fc_dims": [4], "epochs": 2},
-        }
-    },
-    "scales": {"smoke": {}, "demo": {}, "paper": {}},
-}
 
 
 def expected_status(theta) -> np.ndarray:
@@ -76,8 +41,8 @@ def expected_status(theta) -> np.ndarray:
 @pytest.fixture
 def moody(fresh):
     """A folder with a study of a simulator of the user's own."""
-    (fresh.path / "moody.py").write_text(SIMULATOR)
-    (fresh.path / "config" / "studies" / "moody.yaml").write_text(yaml.safe_dump(STUDY))
+    (fresh.path / "moody.py").write_text(decay.MODULE + MOODY)
+    (fresh.path / "config" / "studies" / "moody.yaml").write_text(yaml.safe_dump(decay.study("moody.py", "Moody")))
     (fresh.path / "config" / "config.yaml").write_text("master_seed: 3\nstudies: {moody: smoke}\n")
     return fresh
 

@@ -8,7 +8,7 @@ from collections import Counter
 import h5py
 import numpy as np
 import pytest
-from running import EDITED, REPO, STUDIES
+from running import EDITED, REPO, STUDIES, arrays
 
 from neuroinverse import cli
 from neuroinverse.provenance import canonical
@@ -27,14 +27,6 @@ def folders(jobs) -> set[str]:
 def n_shards(study: Study) -> int:
     """Shards of all datasets of a study."""
     return sum(len(study.shards(dataset)) for dataset in DATASETS)
-
-
-def arrays(path) -> dict[str, bytes]:
-    """The bytes of every array in a shard, and its own sum of them."""
-    content = {}
-    with h5py.File(path) as file:
-        file.visititems(lambda name, x: content.update({name: x[:].tobytes()}) if isinstance(x, h5py.Dataset) else None)
-        return content | {"content_sha256": file.attrs["content_sha256"]}
 
 
 def alter(path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from neuroinverse.config import check_config, load_study
 from neuroinverse.errors import ConfigError
 from neuroinverse.provenance import canonical
+from neuroinverse.slurm import advice
 from neuroinverse.workload import join_minutes, simulate_minutes, train_minutes
 from neuroinverse.study import DATASETS, ESTIMATOR_PATTERN, VERSIONS
 from snakemake.io import IOFile
@@ -24,6 +25,12 @@ wildcard_constraints:
 
 # The interpreter that runs Snakemake has the package beside it, activated or not.
 shell.prefix(f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; ")
+
+
+# Among the many lines that a refused job prints, the one that helps comes last.
+onerror:
+    for sentence in advice("".join(Path(file).read_text() for file in log), sys.argv):
+        print(sentence, file=sys.stderr)
 
 
 @functools.cache

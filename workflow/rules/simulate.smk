@@ -46,7 +46,7 @@ rule simulate_shard:
     resources:
         # an engine in every worker
         mem_mb=growing(lambda w, threads: 500 + 200 * threads),
-        runtime=lambda w, threads: simulate_minutes(study_of(w), threads),
+        runtime=lambda w, threads, attempt: simulate_minutes(study_of(w), threads, attempt),
     params:
         spec=lambda w: canonical(study_of(w).shard_spec(w.dataset, w.shard)),
         library=lambda w, input: f"--library {input.library}" if input.library else "",
@@ -68,7 +68,7 @@ rule index_dataset:
     threads: 1
     resources:
         mem_mb=growing(500),
-        runtime=lambda w: join_minutes(study_of(w), w.dataset),
+        runtime=lambda w, attempt: join_minutes(study_of(w), w.dataset, attempt),
     params:
         spec=lambda w: canonical(study_of(w).dataset_spec(w.dataset)),
         shards=lambda w: f"results/{w.study}/{w.scale}/shards/{w.dataset.partition('@')[0]}",

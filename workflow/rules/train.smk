@@ -18,12 +18,15 @@ rule train_fold:
     resources:
         mem_mb=growing(train_mb),
         runtime=lambda w, threads: train_minutes(study_of(w), w.estimator, threads),
+        # data-parallel when several; set it in a profile, or with --set-resources train_fold:gpu=1
+        gpu=0,
     params:
         spec=lambda w: canonical(study_of(w).train_spec(w.estimator, int(w.fold))),
         memory_mb=SIGNALS_MB,
     shell:
         "neuroinverse train_fold --spec {params.spec:q} --dataset {input.dataset} --output {output.model}"
-        " --history {output.history} --threads {threads} --memory-mb {params.memory_mb} &> {log}"
+        " --history {output.history} --threads {threads} --gpus {resources.gpu} --memory-mb {params.memory_mb}"
+        " &> {log}"
 
 
 rule ensemble_folds:

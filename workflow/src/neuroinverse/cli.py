@@ -57,6 +57,15 @@ VERBS = {
             THREADS,
             _path("--dataset"),
             _path("--history", "CSV to write"),
+            (
+                "--gpus",
+                {
+                    "type": int,
+                    "default": 0,
+                    "metavar": "N",
+                    "help": "GPUs to use, data-parallel when several (0: the CPU)",
+                },
+            ),
             ("--memory-mb", {"type": float, "default": 2000, "help": "memory for signals (2000)"}),
         ],
     ),

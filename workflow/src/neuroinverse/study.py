@@ -223,7 +223,6 @@ class Study:
             "features": settings["features"],
             "hyperparameters": complete(settings["hyperparameters"]),
             "precision": settings.get("precision", "float32"),
-            "gpus": settings.get("gpus", 0),
             "folds": settings["folds"],
             "fold": fold,
             "master_seed": self.master_seed,

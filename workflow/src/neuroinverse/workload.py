@@ -21,31 +21,29 @@ SAFETY = 4.0
 MINUTES = 10
 # common limit of cluster partitions; a training that needs longer resumes on its retry
 LONGEST_MINUTES = 12 * 60
-# forward multiply-adds per second: small convolutions on one core, and on a GPU
-CORE_RATE, GPU_RATE = 2e9, 1e11
+# forward multiply-adds per second of small convolutions on one core
+CORE_RATE = 2e9
 # shards are read and summed at this many MB per second, of a busy shared file system
 READ_RATE = 50.0
 # a training step costs about three forward passes
 PASSES = 3.0
 
 
-def simulate_minutes(study: Study, threads: int = 1) -> int:
-    """Walltime to ask for one shard (min)."""
+def simulate_minutes(study: Study, threads: int = 1, attempt: int = 1) -> int:
+    """Walltime to ask for one shard (min): a killed one begins anew, so the next attempt asks for more."""
     seconds = study.shard_size * study.steps * simulator_class(study.settings["simulator"]).core_us_per_step * 1e-6
-    return _request(seconds / threads)
+    return _request(seconds / threads, attempt)
 
 
-def join_minutes(study: Study, dataset: str) -> int:
+def join_minutes(study: Study, dataset: str, attempt: int = 1) -> int:
     """Walltime to ask for verifying and joining the shards of a dataset (min)."""
-    return _request(study.megabytes(dataset) / READ_RATE)
+    return _request(study.megabytes(dataset) / READ_RATE, attempt)
 
 
 def train_minutes(study: Study, estimator: str, threads: int) -> int:
-    """Walltime to ask for the training of one fold (min)."""
-    settings = study.estimator(estimator)
-    rate = GPU_RATE * settings["gpus"] if settings.get("gpus") else CORE_RATE * threads
-    samples = study.n(study.training_dataset(estimator)) * settings["hyperparameters"]["epochs"]
-    return _request(PASSES * samples * forward_multiply_adds(study, estimator) / rate)
+    """Walltime to ask for the training of one fold on CPUs (min); what is cut off goes on with the next attempt."""
+    samples = study.n(study.training_dataset(estimator)) * study.estimator(estimator)["hyperparameters"]["epochs"]
+    return _request(PASSES * samples * forward_multiply_adds(study, estimator) / (CORE_RATE * threads))
 
 
 def forward_multiply_adds(study: Study, estimator: str) -> int:
@@ -55,8 +53,8 @@ def forward_multiply_adds(study: Study, estimator: str) -> int:
     return multiply_adds(*shape, settings["hyperparameters"], len(study.parameters.parameters))
 
 
-def _request(seconds: float) -> int:
-    return min(LONGEST_MINUTES, max(MINUTES, math.ceil(SAFETY * seconds / 60)))
+def _request(seconds: float, attempt: int = 1) -> int:
+    return min(LONGEST_MINUTES, attempt * max(MINUTES, math.ceil(SAFETY * seconds / 60)))
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,8 @@ def use_devices(gpus: int, precision: str, threads: int, seed: int) -> AbstractC
     found = tf.config.list_physical_devices("GPU")
     if len(found) < gpus:
         raise ConfigError(
-            f"estimators.gpus: {gpus} asked for and {len(found)} found. Install envs/requirements-gpu.txt on a node "
-            "with GPUs, request them in the profile, or set gpus: 0"
+            f"{gpus} GPUs asked for (in the profile, set-resources: train_fold: gpu: {gpus}) and {len(found)} found. "
+            "Install with make setup REQUIREMENTS=envs/requirements-gpu.txt on a node with GPUs, or leave it out"
         )
     tf.config.set_visible_devices(found[:gpus], "GPU")
     for gpu in found[:gpus]:

@@ -10,7 +10,9 @@ from neuroinverse.provenance import collect
 from neuroinverse.shards import Dataset
 
 
-def run(spec: dict, dataset: Path, output: Path, history: Path, threads: int = 1, memory_mb: float = 2000) -> dict:
+def run(
+    spec: dict, dataset: Path, output: Path, history: Path, threads: int = 1, gpus: int = 0, memory_mb: float = 2000
+) -> dict:
     """Trains a fold, or goes on with it after a kill.
 
     Args:
@@ -19,6 +21,7 @@ def run(spec: dict, dataset: Path, output: Path, history: Path, threads: int = 1
         output: The saved estimator (.keras).
         history: CSV of the epochs.
         threads: CPU threads.
+        gpus: GPUs; several train data-parallel, 0 is the CPU.
         memory_mb: Memory for signals (MB).
 
     Returns:
@@ -29,7 +32,7 @@ def run(spec: dict, dataset: Path, output: Path, history: Path, threads: int = 1
 
     study = spec["simulation"]["study"]
     seed = int(seed_sequence(spec["master_seed"], f"{study}/train_fold", spec["fold"]).generate_state(1)[0] >> 1)
-    scope = devices.use_devices(spec["gpus"], spec["precision"], threads, seed)
+    scope = devices.use_devices(gpus, spec["precision"], threads, seed)
     from neuroinverse.estimators import cnn, streaming, training
 
     data_file = Dataset(dataset)
