@@ -242,3 +242,16 @@ def test_the_pipelines_configuration():
     without = {k: v for k, v in config.items() if k != "master_seed"}
     with pytest.raises(ConfigError, match="missing 'master_seed'"):
         check_config(without, "here.yaml")
+
+
+def test_a_study_may_have_scales_of_its_own(root, tmp_path, monkeypatch):
+    monkeypatch.chdir(root)
+    content = yaml.safe_load((root / "config" / "studies" / "izhikevich.yaml").read_text())
+    file = tmp_path / "izhikevich.yaml"
+    file.write_text(yaml.safe_dump(content | {"scales": content["scales"] | {"overnight": {"title": "All night"}}}))
+    assert load_study(file, "overnight", 1).settings["title"] == "All night"
+    with pytest.raises(ConfigError, match="scale 'overnigth' is unknown; there are .*overnight"):
+        load_study(file, "overnigth", 1)
+    file.write_text(yaml.safe_dump(content | {"scales": content["scales"] | {"Over night": {}}}))
+    with pytest.raises(ConfigError, match="Over night"):
+        load_study(file, "demo", 1)

@@ -16,7 +16,7 @@ from snakemake.io import IOFile
 
 wildcard_constraints:
     study=r"[a-z][a-z0-9_]*",
-    scale="smoke|demo|paper",
+    scale=r"[a-z][a-z0-9_]*",
     dataset="|".join(DATASETS) + "|train@[0-9]+",
     shard=r"[0-9]+",
     estimator=ESTIMATOR_PATTERN.pattern,

@@ -131,14 +131,14 @@ VERBS = {
         "say what a study needs: simulations, bytes, core-hours, jobs",
         [
             ("study", {"nargs": "?", "help": "name, or path of a study file (all)"}),
-            ("--scale", {"default": "paper", "choices": ["smoke", "demo", "paper"]}),
+            ("--scale", {"default": "paper", "help": "a scale of the study (paper)"}),
         ],
     ),
     "check": (
         "check a study file, print its sizes",
         [
             ("study", {"help": "name, or path of a study file"}),
-            ("--scale", {"default": "demo", "choices": ["smoke", "demo", "paper"]}),
+            ("--scale", {"default": "demo", "help": "a scale of the study (demo)"}),
         ],
     ),
 }

@@ -47,7 +47,7 @@ def load_study(study: str | Path, scale: str, master_seed: int) -> Study:
 
     Args:
         study: Name of a file in config/studies, or the path of a study file.
-        scale: smoke, demo or paper.
+        scale: smoke, demo, paper, or a further scale of the study.
         master_seed: The seed of the configuration.
 
     Returns:

@@ -18,7 +18,7 @@ def run(study: str | None = None, scale: str = "paper") -> dict[str, dict[str, f
 
     Args:
         study: Name of a study; all when None.
-        scale: smoke, demo or paper.
+        scale: One of its scales.
 
     Returns:
         The needs by study.
