@@ -1,11 +1,12 @@
 """Ctrl-C and SIGTERM, such that neither is lost.
 
 Python raises KeyboardInterrupt wherever it happens to be. Inside a finaliser, of which TensorFlow has many, it is
-printed and forgotten: long loops therefore ask `requested()` as well. SIGTERM, with which clusters end jobs, is treated
+forgotten: long loops therefore ask `requested()` as well, and nothing of it is printed. SIGTERM, with which clusters end jobs, is treated
 the same, so that temporary files are removed.
 """
 
 import signal
+import sys
 import threading
 
 _requested = threading.Event()
@@ -16,6 +17,7 @@ def install() -> None:
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _interrupt)
+        sys.unraisablehook = _hide_interrupt
 
 
 def requested() -> bool:
@@ -26,3 +28,8 @@ def requested() -> bool:
 def _interrupt(number, frame) -> None:
     _requested.set()
     raise KeyboardInterrupt
+
+
+def _hide_interrupt(unraisable) -> None:
+    if unraisable.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(unraisable)
