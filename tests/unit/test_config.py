@@ -250,7 +250,7 @@ def test_a_study_may_have_scales_of_its_own(root, tmp_path, monkeypatch):
     file = tmp_path / "izhikevich.yaml"
     file.write_text(yaml.safe_dump(content | {"scales": content["scales"] | {"overnight": {"title": "All night"}}}))
     assert load_study(file, "overnight", 1).settings["title"] == "All night"
-    with pytest.raises(ConfigError, match="scale 'overnigth' is unknown; there are .*overnight"):
+    with pytest.raises(ConfigError, match=r"scale 'overnigth' is unknown; there are .*overnight"):
         load_study(file, "overnigth", 1)
     file.write_text(yaml.safe_dump(content | {"scales": content["scales"] | {"Over night": {}}}))
     with pytest.raises(ConfigError, match="Over night"):

@@ -1,8 +1,8 @@
 """Ctrl-C and SIGTERM, such that neither is lost.
 
 Python raises KeyboardInterrupt wherever it happens to be. Inside a finaliser, of which TensorFlow has many, it is
-forgotten: long loops therefore ask `requested()` as well, and nothing of it is printed. SIGTERM, with which clusters end jobs, is treated
-the same, so that temporary files are removed.
+forgotten: long loops therefore ask `requested()` as well, and nothing of it is printed. SIGTERM, with which clusters
+end jobs, is treated the same, so that temporary files are removed.
 """
 
 import signal
