@@ -1,5 +1,8 @@
 """The errors a user can cause, each with what was expected and the cure in its message."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class NeuroinverseError(Exception):
     """Base of every error that the command line prints without a traceback."""
@@ -25,3 +28,22 @@ class ShardError(NeuroinverseError):
 
 class StorageError(NeuroinverseError):
     """There is no room for the file to be written."""
+
+
+def require_known(where: str, given: Iterable[str], names: Iterable[str]) -> None:
+    """Refuses names that are not among those known.
+
+    Args:
+        where: Place in the study file.
+        given: The names there.
+        names: Those that are known.
+
+    Raises:
+        ConfigError: At the first unknown name, with the one that was probably meant.
+    """
+    names = list(names)
+    for name in given:
+        if name not in names:
+            close = difflib.get_close_matches(str(name), names, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names)}"
+            raise ConfigError(f"{where}: {name!r} is unknown ({hint})")

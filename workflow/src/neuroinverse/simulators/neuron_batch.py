@@ -28,13 +28,19 @@ def hoc(library: Path):
     if library is None or not Path(library).is_file():
         raise ConfigError(f"{library}: no compiled mechanisms there; make them with: neuroinverse compile_mechanisms")
     path = str(Path(library).resolve())
+    h = interpreter()
+    if path not in _loaded:
+        h.nrn_load_dll(path)
+        _loaded.add(path)
+    return h
+
+
+def interpreter():
+    """NEURON's interpreter as it comes."""
     os.environ.setdefault("NEURON_MODULE_OPTIONS", "-nogui")
     # on import NEURON loads whatever x86_64/ stands in the working directory: give it an empty one
     with tempfile.TemporaryDirectory() as empty, chdir(empty):
         from neuron import h
-    if path not in _loaded:
-        h.nrn_load_dll(path)
-        _loaded.add(path)
     return h
 
 
