@@ -1,24 +1,34 @@
-"""Records of the studies, and the picture of the README, from finished runs.
+"""Records of the studies, and the pictures of the docs, from finished runs.
 
 snakemake --profile profiles/local all results/izhikevich/demo/cnn/scaling.json
-python benchmarks/studies.py
+snakemake --profile profiles/local results/brunel_lfp_large/workstation/cnn/scaling.json \\
+  results/brunel_lfp_{large,small}/{workstation,demo}/report.html
+python benchmarks/studies.py [record ...]
 """
 
 import json
+import math
 import shutil
+import sys
 from pathlib import Path
 
+import numpy as np
+
 from neuroinverse.config import load_study, read_config, study_names
+from neuroinverse.evaluation.network import STATES
 from neuroinverse.records import RECORDS, write_record
 from neuroinverse.workload import measured_rates, plan
 
 RUN = "snakemake --profile profiles/local"
+IMAGES = RECORDS.parent / "images"
+# the published size of the training set, to which the curve of the error is drawn out
+PUBLISHED_TRAIN = 40000
 
 
-def main() -> None:
-    """Writes the records hh_point_2, izhikevich, rates and plan."""
+def hh_point_2() -> None:
+    """Errors of the demo beside the published ones, and the picture of the README."""
     target = Path("results/hh_point_2/demo/cnn/metrics.json")
-    m = json.loads(target.read_text())
+    m = read(target)
     figures = {
         "mse_unit_folds_mean": m["mse_unit_folds_mean"],
         "mse_unit_folds_worst": max(m["mse_unit_folds"]),
@@ -29,37 +39,94 @@ def main() -> None:
         "n_test": m["n_test"],
         "n_failed": m["n_failed"],
         "simulate_core_seconds": m["seconds"]["simulate_core"],
-        **{f"error_percent_of_range_{k}": p["error_percent_of_range"] for k, p in m["parameters"].items()},
+        **errors(m),
         **{f"coverage_{k}": v for k, v in m["coverage"].items()},
     }
-    published = m["published"] | {"n_train": 3000}
-    write_record("hh_point_2", f"{RUN} {target}", figures, published)
+    write_record("hh_point_2", f"{RUN} {target}", figures, m["published"] | {"n_train": 3000})
+    shutil.copy(target.with_name("figures") / "predicted_true.png", IMAGES / "hh_point_2_predicted_true.png")
 
-    picture = target.with_name("figures") / "predicted_true.png"
-    shutil.copy(picture, RECORDS.parent / "images" / "hh_point_2_predicted_true.png")
 
+def izhikevich() -> None:
+    """Errors of the demo over the size of the training set."""
     target = Path("results/izhikevich/demo/cnn/scaling.json")
     figures = {}
-    for size in json.loads(target.read_text())["sizes"]:
+    for size in read(target)["sizes"]:
         n = size["n_train"]
-        figures |= {
-            f"error_percent_of_range_{k}_{n}": p["error_percent_of_range"] for k, p in size["parameters"].items()
-        }
+        figures |= {f"{key}_{n}": value for key, value in errors(size).items()}
         figures |= {f"rmse_{k}_{n}": p["rmse"] for k, p in size["parameters"].items()}
         figures |= {
             f"{k}_{n}": size[k] for k in ("mse_unit", "mse_unit_folds_mean", "train_seconds_per_fold", "n_test")
         }
     write_record("izhikevich", f"{RUN} {target}", figures)
 
+
+def brunel_lfp() -> None:
+    """Errors of the run on a workstation: per parameter, over the training size, by state, on other networks."""
+    large, small = (Path(f"results/brunel_lfp_{box}/workstation") for box in ("large", "small"))
+    m, scaling = read(large / "cnn" / "metrics.json"), read(large / "cnn" / "scaling.json")
+    figures = {"n_train": m["n_train"], "n_test": m["n_test"], "n_failed": m["n_failed"]}
+    figures |= {"n_silent": m.get("n_silent", 0), "train_seconds_per_fold": m["train_seconds_per_fold"]}
+    figures |= errors(m) | {f"coverage_{k}": v for k, v in m["coverage"].items()}
+    sizes = [size["n_train"] for size in scaling["sizes"]]
+    for name in m["parameters"]:
+        percent = [size["parameters"][name]["error_percent_of_range"] for size in scaling["sizes"]]
+        figures |= {f"error_percent_of_range_{name}_{n}": e for n, e in zip(sizes, percent, strict=True)}
+        # a power law: a straight line through the logarithms
+        slope, offset = np.polyfit(np.log(sizes), np.log(percent), 1)
+        figures |= {
+            f"exponent_{name}": slope,
+            f"extrapolated_{name}_{PUBLISHED_TRAIN}": math.exp(offset + slope * math.log(PUBLISHED_TRAIN)),
+        }
+    for alone in ("eta", "g", "j"):
+        figures |= {f"{key}_alone": e for key, e in errors(read(large / f"cnn_{alone}" / "metrics.json")).items()}
+    grid = read(large / "cnn_grid" / "metrics.json")
+    figures |= {f"{key}_grid": e for key, e in errors(grid).items()} | {"n_train_grid": grid["n_train"]}
+    space = load_study("brunel_lfp_large", "workstation", read_config()["master_seed"]).parameters
+    ranges = {p.name: p.high - p.low for p in space.parameters}
+    for row in read(large / "cnn" / "transfer.json")["datasets"]:
+        for name, p in row["parameters"].items():
+            figures[f"error_percent_of_range_{name}_on_{row['dataset']}"] = p["error_percent_of_range"]
+            figures[f"bias_percent_of_range_{name}_on_{row['dataset']}"] = 100 * p["bias"] / ranges[name]
+    m = read(small / "cnn" / "metrics.json")
+    figures |= {f"{key}_small": e for key, e in errors(m).items()} | {"n_train_small": m["n_train"]}
+    states = read(large / "network" / "states.json")["errors_by_state_percent_of_range"]["cnn"]
+    for state in STATES:
+        figures |= {f"mean_absolute_{k}_{state}": v for k, v in states.get(state, {}).items()}
+    # of the range, "less than 5 %" for every parameter
+    published = {f"error_percent_of_range_{name}": 5 for name in ("eta", "g", "J")}
+    targets = f"{large}/report.html {large}/cnn/scaling.json {small}/report.html"
+    write_record("brunel_lfp", f"{RUN} {targets}", figures, published)
+    for name in ("example_states", "phase_diagram", "errors_by_state"):
+        shutil.copy(large / "network" / "figures" / f"{name}.png", IMAGES / f"brunel_{name}.png")
+    for name in ("predicted_true", "error_map", "transfer"):
+        shutil.copy(large / "cnn" / "figures" / f"{name}.png", IMAGES / f"brunel_lfp_{name}.png")
+
+
+def needs() -> None:
+    """The records rates and plan."""
     studies = [load_study(name, "paper", read_config()["master_seed"]) for name in study_names()]
     rates = {study.name: measured_rates(study) for study in studies}
     figures = [rate.figures(name) for name, rate in rates.items()]
     write_record("rates", RUN, dict(item for f in figures for item in f.items()))
-    needs = {study.name: plan(study, rates[study.name]) for study in studies}
+    plans = {study.name: plan(study, rates[study.name]) for study in studies}
     write_record(
-        "plan", "neuroinverse plan --scale paper", {f"{n}_{k}": v for n, p in needs.items() for k, v in p.items()}
+        "plan", "neuroinverse plan --scale paper", {f"{n}_{k}": v for n, p in plans.items() for k, v in p.items()}
     )
 
 
+def read(file: Path) -> dict:
+    """A JSON file of a finished run."""
+    return json.loads(file.read_text())
+
+
+def errors(metrics: dict) -> dict[str, float]:
+    """Root mean squared error in percent of the range, by parameter."""
+    return {f"error_percent_of_range_{k}": p["error_percent_of_range"] for k, p in metrics["parameters"].items()}
+
+
+WRITERS = {"hh_point_2": hh_point_2, "izhikevich": izhikevich, "brunel_lfp": brunel_lfp, "plan": needs}
+
+
 if __name__ == "__main__":
-    main()
+    for record in sys.argv[1:] or WRITERS:
+        WRITERS[record]()

@@ -19,6 +19,25 @@ def root() -> Path:
 
 
 @pytest.fixture(scope="session")
+def kernel(tmp_path_factory):
+    """Gives the kernel of a study, made once per session; None where its simulator needs none."""
+    from neuroinverse.provenance import digest
+    from neuroinverse.stages import compute_kernel
+
+    folder = tmp_path_factory.mktemp("kernels")
+
+    def make(study) -> Path | None:
+        if not study.needs_kernel:
+            return None
+        path = folder / f"{digest(study.kernel_spec())}.h5"
+        if not path.is_file():
+            compute_kernel.run(study.kernel_spec(), path)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def library(tmp_path_factory) -> Path:
     """The compiled mechanisms, made once per session.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from neuroinverse.config import load_study, read_config
 from neuroinverse.estimators.architecture import complete, layer_shapes
@@ -30,13 +31,17 @@ def at_root(monkeypatch):
 
 def specifications(study):
     """Every specification of a study."""
-    specs = {d: study.dataset_spec(d) for d in ("train", "test")}
-    specs |= {(d, s): study.shard_spec(d, s) for d in ("train", "test") for s in study.shards(d)[:2]}
+    specs = {d: study.dataset_spec(d) for d in study.datasets}
+    specs |= {(d, s): study.shard_spec(d, s) for d in study.datasets for s in study.shards(d)[:2]}
     for e in study.estimators:
         specs |= {(e, fold): study.train_spec(e, fold) for fold in study.folds(e)}
         specs |= {(e, "ensemble"): study.ensemble_spec(e), (e, "evaluate"): study.evaluate_spec(e)}
         if study.estimator(e).get("scaling"):
             specs[e, "scaling"] = study.scaling_spec(e)
+        if study.estimator(e).get("transfer"):
+            specs[e, "transfer"] = study.transfer_spec(e)
+    if study.needs_kernel:
+        specs["kernel"] = study.kernel_spec()
     return specs | {"report": study.report_spec()}
 
 
@@ -58,10 +63,12 @@ def test_loads_and_fits_its_simulator(path, scale):
         assert p.low < p.high
         assert p.description, f"{p.name}: reports need a description"
     # the stimulus of the protocol can be made
-    stimulus = study.settings["protocol"]["stimulus"]
-    assert np.isfinite(stimulus["amplitude"])
-    total = sum(len(study.shards(d)) * study.shard_size for d in ("train", "test"))
-    assert total >= study.n("train") + study.n("test")
+    stimulus = study.settings["protocol"].get("stimulus")
+    assert stimulus is None or np.isfinite(stimulus["amplitude"])
+    for dataset in study.datasets:
+        assert 0 <= len(study.shards(dataset)) * study.shard_size - study.n(dataset) < study.shard_size
+        assert study.megabytes(dataset) > 0
+    assert set(study.report_datasets) <= set(study.datasets)
     print(f"{study.name} {scale}: {study.n('train')} + {study.n('test')}, {study.megabytes('train'):.1f} MB")
 
 
@@ -69,7 +76,7 @@ def test_loads_and_fits_its_simulator(path, scale):
 @by_scale
 def test_shards_cover_every_simulation_once(path, scale):
     study = load_study(path, scale, 1)
-    for dataset in ("train", "test"):
+    for dataset in study.datasets:
         shards = study.shards(dataset)
         ends = [(s["start"], s["stop"]) for s in (study.shard_spec(dataset, name) for name in shards)]
         assert ends[0][0] == 0 and ends[-1][1] == study.n(dataset)
@@ -94,10 +101,15 @@ def test_specifications_are_stable_json(path, scale):
 
 @by_study
 def test_scales_differ_in_size_alone(path):
-    """A smaller scale's dataset is the beginning of the larger one's."""
+    """A smaller scale's dataset is the beginning of the larger one's, where its scales change nothing else."""
     studies = [load_study(path, scale, 1) for scale in SCALES]
+    changed = {key for scale in yaml.safe_load(path.read_text())["scales"].values() for key in scale or {}}
+    assert changed <= {"datasets", "estimators", "simulator", "protocol"}
     for dataset in ("train", "test"):
-        assert len({canonical(s.dataset_spec(dataset)["simulation"]) for s in studies}) == 1
+        specs = [s.dataset_spec(dataset)["simulation"] for s in studies]
+        differ = {key for spec in specs for key in spec if canonical(spec[key]) != canonical(specs[0][key])}
+        # a smaller network has another kernel
+        assert differ <= changed | ({"kernel"} if "simulator" in changed else set())
     sizes = [s.n("train") for s in studies]
     assert sizes == sorted(sizes) and sizes[0] <= 200, f"a smoke run takes seconds; sizes are {sizes}"
 
@@ -108,13 +120,13 @@ def test_estimators_fit_their_signals(path, scale):
     study = load_study(path, scale, 1)
     for name in study.estimators:
         settings = study.estimator(name)
-        signal = study.signals[settings["signal"]]
+        signal = study.input_signal(name)
         n, channels = feature_shape(settings["features"], signal)
         assert 0 < n <= signal.shape[0]
         shapes = layer_shapes(n, channels, settings["hyperparameters"])
         assert shapes[-1][0] == "flatten" and shapes[-1][1][0] > 0
         hyperparameters = complete(settings["hyperparameters"])
-        assert study.n("train") // max(study.folds(name)[-1] + 1, 1) > 0
+        assert study.n(study.training_dataset(name)) // max(study.folds(name)[-1] + 1, 1) > 0
         assert hyperparameters["epochs"] >= 1 and hyperparameters["batch_size"] >= 1
         if "published" in settings:
             assert settings.get("published_source"), f"{name}: say where the published figures stand"
@@ -142,12 +154,13 @@ def test_each_step_depends_on_what_it_should(path):
     def question(settings):
         settings["question"] += " Really?"
 
-    simulations = {n for n in specifications(base) if n in ("train", "test") or n[0] in ("train", "test")}
+    simulations = {n for n in specifications(base) if n in base.datasets or n[0] in base.datasets}
     assert changed(lambda settings: None) == set()
     assert changed(question) == {"report"}
     everything = set(specifications(base))
-    assert changed(more_epochs) == everything - simulations
-    assert changed(finer) == everything
+    assert changed(more_epochs) == everything - simulations - {"kernel"}
+    # a kernel may have a time step of its own
+    assert changed(finer) | {"kernel"} == everything | {"kernel"}
     reseeded = specifications(load_study(path, "smoke", 2))
     assert all(canonical(spec) != canonical(reseeded[name]) for name, spec in specifications(base).items())
 
@@ -158,7 +171,7 @@ def test_joined_shards_are_those_that_are_simulated(path, scale):
     """For every dataset, those of a scaling beyond the study's own size included, join and simulation mean the same."""
     study = load_study(path, scale, 1)
     scaled = [name for e in study.estimators if study.estimator(e).get("scaling") for name in study.scaled(e).values()]
-    for dataset in {"train", "calibration", "test", *map(study.training_dataset, scaled)}:
+    for dataset in {*study.datasets, *map(study.training_dataset, scaled)}:
         joined, size = study.dataset_spec(dataset), study.shard_size
         covered = 0
         for i, shard in enumerate(study.shards(dataset)):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import cluster
 import pytest
-from running import BIN, REPO, Folder, make_folder
+from running import BIN, CONFIGURED, REPO, Folder, make_folder
 
 # the first look at a job's state comes 40 s after its submission by default
 QUICK = ("--slurm-init-seconds-before-status-checks", "2")
@@ -132,5 +132,5 @@ def slurm(tmp_path_factory) -> Iterator[dict[str, str]]:
 
 @pytest.fixture(scope="session")
 def new_clone(slurm) -> Callable[[Path], Clone]:
-    """Makes a clone, with every study at the scale smoke, in a folder that does not exist yet."""
-    return lambda path: as_clone(make_folder(path, slurm), slurm)
+    """Makes a clone, with the studies of `make demo` at the scale smoke, in a folder that does not exist yet."""
+    return lambda path: as_clone(make_folder(path, slurm, CONFIGURED), slurm)

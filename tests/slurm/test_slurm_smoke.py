@@ -1,4 +1,4 @@
-"""Every study from the prior to its report through a real Slurm, with the command of the README."""
+"""The studies of `make demo` from the prior to its report through a real Slurm, with the command of the README."""
 
 from collections import Counter
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from cluster import ACCOUNT, CPU_PARTITION, GPU_PARTITION
-from running import REPO, STUDIES, arrays, read_jobs
+from running import CONFIGURED, REPO, arrays, read_jobs
 
 # the target rule runs where Snakemake runs
 LOCAL = {"all"}
@@ -42,7 +42,7 @@ def test_the_edited_lines_reach_every_job(run):
         assert ("TresPerNode=gres:gpu:1" in details) == training, details
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", CONFIGURED)
 def test_results_are_those_of_a_local_run(run, smoke, name):
     local = smoke[0]
     shards = [p.relative_to(local.path) for p in local.results(name).rglob("shards/*/*.h5")]

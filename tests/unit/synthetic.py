@@ -74,10 +74,10 @@ def write_history(path, epochs=20, validation=True, seed=1) -> None:
 class FakeDataset:
     """Stands in for `shards.Dataset`: the same attributes, signals made up on demand."""
 
-    def __init__(self, space, n=400, name="test", channels=None, unit="mV", stimulus=True):
+    def __init__(self, space, n=400, name="test", channels=None, unit="mV", stimulus=True, silent=0):
         shape = (1500,) if channels is None else (1500, channels)
-        self.n, self.n_failed, self.seconds_core = n, 2, 12.5
-        self.status_counts = {"ok": n - 2, "not finite": 2, "raised an error": 0}
+        self.n, self.n_failed, self.n_silent, self.seconds_core = n, 2, silent, 12.5
+        self.status_counts = {"ok": n - 2 - silent, "not finite": 2, "raised an error": 0, "silent": silent}
         self.parameters = space
         self.spec = {"n": n, "simulation": {"dataset": name, "simulator": {"name": "hh_point"}}}
         self.signals = {

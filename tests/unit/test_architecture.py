@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from neuroinverse.errors import ConfigError
-from neuroinverse.estimators.architecture import DEFAULTS, complete, layer_shapes
+from neuroinverse.estimators.architecture import DEFAULTS, complete, layer_shapes, multiply_adds
 
 # The published hyper-parameter scan (2019, 10 outputs, input of 14500 samples): id, repeat, filters, kernel, pool,
 # dense layers, flat size, thousands of weights, number of layers
@@ -35,11 +35,11 @@ NETWORK_2018 = hyperparameters(1, [4, 6, 8, 10, 12], 7, 3, [10, 10], conv_paddin
 
 
 def build(n_samples, h, n_outputs, n_channels=None):
-    from neuroinverse.estimators.cnn import build_model
+    from neuroinverse.estimators.cnn import build_models
     from neuroinverse.simulators.base import Signal
 
     shape = (n_samples,) if n_channels is None else (n_samples, n_channels)
-    return build_model(Signal("soma_voltage", "mV", 0.02, shape), [], h, n_outputs, None)
+    return build_models(Signal("soma_voltage", "mV", 0.02, shape), [], h, n_outputs, None)[0]
 
 
 def weights_by_hand(shapes, h, n_channels, n_outputs):
@@ -142,6 +142,35 @@ def test_the_smallest_input_that_survives_is_one_more_than_the_largest_that_dies
     # backwards by hand: 3 → +8 = 11 → ×3 = 33 → +8 = 41 → ×3 = 123 → +8
     assert least == 131
     assert layer_shapes(131, 1, h)[-1] == ("flatten", (4,))
+
+
+# LFP spectra of six contacts, 151 frequencies: convolutions and output without bias
+NETWORK_2020 = hyperparameters(1, [20, 20, 20], [12, 3, 3], 2, [128, 128], activation="relu", bias=["fc"])
+
+
+def test_keras_builds_the_network_of_2020():
+    shapes = layer_shapes(151, 6, NETWORK_2020)
+    assert [s for _, s in shapes] == [(140, 20), (70, 20), (68, 20), (34, 20), (32, 20), (16, 20), (320,)]
+    model = build(151, NETWORK_2020, 3, n_channels=6)
+    for name, shape in shapes:
+        assert model.get_layer(name).output.shape[1:] == shape
+    convolutions = 12 * 6 * 20 + 2 * 3 * 20 * 20
+    assert model.count_params() == convolutions + (320 + 1) * 128 + (128 + 1) * 128 + 128 * 3
+    assert multiply_adds(151, 6, NETWORK_2020, 3) == (
+        140 * 20 * 12 * 6 + 68 * 20 * 3 * 20 + 32 * 20 * 3 * 20 + 320 * 128 + 128 * 128 + 128 * 3
+    )
+    kinds = [type(layer).__name__ for layer in model.layers]
+    assert kinds.count("ReLU") == 5 and "LeakyReLU" not in kinds
+
+
+def test_lists_of_kernels_fit_the_blocks():
+    with pytest.raises(ConfigError, match=r"conv_kernel: 2 lengths for the 3 blocks"):
+        layer_shapes(151, 6, NETWORK_2020 | {"conv_kernel": [12, 3]})
+    with pytest.raises(ConfigError, match=r"layer conv_3_1: conv_kernel needs 40 samples and 34 are left"):
+        layer_shapes(151, 6, NETWORK_2020 | {"conv_kernel": [12, 3, 40]})
+    twice = hyperparameters(2, [4, 4], [3, 5], 2, [7])
+    assert [s for _, s in layer_shapes(50, 1, twice)] == [(48, 4), (46, 4), (23, 4), (19, 4), (15, 4), (7, 4), (28,)]
+    assert multiply_adds(50, 1, twice, 1) == 48 * 4 * 3 + 46 * 4 * 3 * 4 + (19 + 15) * 4 * 5 * 4 + 28 * 7 + 7
 
 
 def test_complete_keeps_what_is_given():

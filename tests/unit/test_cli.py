@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from tiny import SPACE, make_dataset, make_model, metadata
 
 from neuroinverse import cli
@@ -129,6 +130,19 @@ def test_inspect_estimator(tmp_path, capsys):
     assert cli.main(["inspect", str(tmp_path / "model.keras")]) == 0
     printed = capsys.readouterr().out
     assert '"name": "tau"' in printed and '"high": 100.0' in printed and "n_train: 30" in printed
+
+
+def test_check_prints_what_datasets_change(root, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(REPO)
+    content = yaml.safe_load((root / "config" / "studies" / "hh_point_2.yaml").read_text())
+    content["datasets"]["narrow"] = {"n": 30, "ranges": {"gnabar": [0.1, 0.2]}}
+    content["datasets"]["grid"] = {"n": 16, "sampling": "grid"}
+    content["estimators"]["cnn"]["transfer"] = ["narrow"]
+    (tmp_path / "more.yaml").write_text(yaml.safe_dump(content))
+    assert cli.main(["check", str(tmp_path / "more.yaml"), "--scale", "smoke"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any("narrow: 30 simulations" in line and line.endswith(", gnabar 0.1 to 0.2 S/cm2") for line in lines)
+    assert any("grid: 16 simulations" in line and line.endswith(", grid, not for the report") for line in lines)
 
 
 def test_check_prints_sizes_and_layers(monkeypatch, capsys):

@@ -8,6 +8,8 @@ import yaml
 
 from neuroinverse.config import check_config, load_study, read_config, study_names
 from neuroinverse.errors import ConfigError
+from neuroinverse.provenance import canonical, digest
+from neuroinverse.simulators import make_simulator
 
 ROOT = Path(__file__).parents[2]
 STUDY = ROOT / "config" / "studies" / "hh_point_2.yaml"
@@ -115,6 +117,73 @@ MISTAKES = [
         ["estimators.cnn", "features.window", "[100, 200]", "[0, 152]"],
     ),
     ("no simulations", put("datasets.train.n", 0), ["datasets.train.n", "0"]),
+    ("no number of simulations", drop("datasets.test.n"), ["datasets.test", "missing 'n'"]),
+    ("no stimulus", drop("protocol.stimulus"), ["protocol", "missing 'stimulus'", "HHPoint", "'uA/cm2'"]),
+    (
+        "unknown range",
+        put("datasets.narrow", {"n": 5, "ranges": {"gnabr": [0.1, 0.2]}}),
+        ["datasets.narrow.ranges", "'gnabr'", "did you mean 'gnabar'"],
+    ),
+    (
+        "empty range of a dataset",
+        put("datasets.narrow", {"n": 5, "ranges": {"gnabar": [0.2, 0.1]}}),
+        ["datasets.narrow.ranges", "gnabar", "low (0.2) must be below high (0.1)"],
+    ),
+    ("grid that is not full", put("datasets.grid", {"n": 10, "sampling": "grid"}), ["datasets.grid.n", "10", "16 (4"]),
+    (
+        "inferred and fixed in a dataset",
+        put("datasets.other", {"n": 5, "fixed": {"gnabar": 0.1}}),
+        ["datasets.other", "gnabar", "both inferred and fixed"],
+    ),
+    (
+        "unknown option of a dataset",
+        put("datasets.other", {"n": 5, "options": {"celcius": 6}}),
+        ["datasets.other", "'celcius'", "celsius"],
+    ),
+    ("unknown sampling", put("datasets.other", {"n": 5, "sampling": "gird"}), ["datasets.other.sampling", "'gird'"]),
+    (
+        "unknown dataset to train on",
+        put("estimators.cnn.dataset", "trian"),
+        ["estimators.cnn.dataset", "'trian'", "did you mean 'train'"],
+    ),
+    (
+        "unknown dataset to measure on",
+        put("estimators.cnn.transfer", ["tset"]),
+        ["estimators.cnn.transfer", "'tset'", "did you mean 'test'"],
+    ),
+    (
+        "unknown parameter to infer",
+        put("estimators.cnn.parameters", ["gnabarr"]),
+        ["estimators.cnn.parameters", "'gnabarr'", "did you mean 'gnabar'"],
+    ),
+    (
+        "scaling of a grid",
+        lambda c: (
+            put("datasets.grid", {"n": 10000, "sampling": "grid"})(c),
+            c["estimators"]["cnn"].update(dataset="grid", scaling=[500]),
+        ),
+        ["estimators.cnn.scaling", "grid", "randomly sampled"],
+    ),
+    (
+        "logarithm of no spectrum",
+        put("estimators.cnn.features", [{"log_power": {}}]),
+        ["estimators.cnn", "features.log_power", "put welch before it"],
+    ),
+    (
+        "kernels that fit no blocks",
+        put("estimators.cnn.hyperparameters.conv_kernel", [7, 7]),
+        ["estimators.cnn", "conv_kernel", "2 lengths for the 5 blocks"],
+    ),
+    (
+        "unknown activation",
+        put("estimators.cnn.hyperparameters.activation", "rely"),
+        ["estimators.cnn.hyperparameters.activation", "'rely'", "'relu'"],
+    ),
+    (
+        "new dataset in a scale",
+        put("scales.demo", {"datasets": {"tran": {"n": 3}}}),
+        ["scale demo", "datasets", "'tran'", "did you mean 'train'"],
+    ),
     (
         "mistake inside a scale",
         put("scales.demo", {"datasets": {"shardsize": 3}}),
@@ -181,6 +250,62 @@ def test_missing_studies_and_scales(load, monkeypatch):
     assert not any(name.startswith("_") for name in study_names())
 
 
+FURTHER = {
+    "narrow": {"n": 40, "ranges": {"gnabar": [0.1, 0.12]}},
+    "warm": {"n": 40, "options": {"celsius": 10}},
+    "leaky": {"n": 40, "fixed": {"gl": 0.001}},
+    "grid": {"n": 36, "sampling": "grid"},
+    "states": {"sampling": "points", "points": [{"gnabar": 0.1, "gkbar": 0.03}]},
+}
+
+
+def test_a_dataset_s_settings_are_its_own(load):
+    """What a dataset changes stands in its specification, and in no other."""
+    plain, more = load(), load(lambda c: c["datasets"].update(FURTHER))
+    assert plain.datasets == ["train", "calibration", "test"]
+    assert more.datasets == [*plain.datasets, *FURTHER]
+    for dataset in plain.datasets:
+        assert canonical(more.dataset_spec(dataset)) == canonical(plain.dataset_spec(dataset))
+    assert canonical(more.train_spec("cnn", 0)) == canonical(plain.train_spec("cnn", 0))
+    assert canonical(more.evaluate_spec("cnn")) == canonical(plain.evaluate_spec("cnn"))
+    specs = {d: more.dataset_spec(d)["simulation"] for d in more.datasets}
+    base = specs["test"]
+    changed = {d: {k for k in {*base, *s} if s.get(k) != base.get(k)} - {"dataset"} for d, s in specs.items()}
+    assert changed == {
+        "train": set(), "calibration": set(), "test": set(), "narrow": {"parameters"}, "warm": {"simulator"},
+        "leaky": {"simulator"}, "grid": {"sampling"}, "states": {"sampling"},
+    }  # fmt: skip
+    assert (specs["narrow"]["parameters"][0]["low"], specs["narrow"]["parameters"][0]["high"]) == (0.1, 0.12)
+    assert specs["warm"]["simulator"] == base["simulator"] | {"options": {"celsius": 10}}
+    assert specs["leaky"]["simulator"] == base["simulator"] | {"fixed": {"gl": 0.001}}
+    assert [more.n(d) for d in FURTHER] == [40, 40, 40, 36, 1]
+
+
+def test_a_report_takes_the_datasets_that_estimators_name(load):
+    study = load(
+        lambda c: c["datasets"].update(FURTHER),
+        lambda c: c["estimators"].update(
+            {
+                "on_grid": c["estimators"]["cnn"] | {"dataset": "grid"},
+                "na": c["estimators"]["cnn"] | {"parameters": ["gnabar"], "transfer": ["leaky", "warm"]},
+            }
+        ),
+    )
+    assert study.report_datasets == ["train", "calibration", "test", "warm", "leaky", "grid"]
+    assert study.transferred == ["na"]
+    assert study.transfer_datasets("na") == ["test", "leaky", "warm"]
+    spec = study.train_spec("on_grid", 0)
+    assert spec["simulation"]["dataset"] == "grid" and spec["n"] == 36
+    assert [p["name"] for p in study.train_spec("na", 0)["parameters"]] == ["gnabar"]
+    assert list(study.report_spec()["transfers"]) == ["na"]
+
+
+def test_an_estimator_s_range_is_that_of_its_training(load):
+    study = load(lambda c: c["datasets"].update(FURTHER), lambda c: c["estimators"]["cnn"].update(dataset="narrow"))
+    assert [(p.low, p.high) for p in study.estimator_space("cnn").parameters] == [(0.1, 0.12), (0.018, 0.072)]
+    assert study.training_dataset("cnn@500") == "narrow@500"
+
+
 def test_a_scale_changes_what_it_names_and_nothing_else(load):
     edit = put(
         "scales.smoke", {"datasets": {"train": {"n": 80}}, "estimators": {"cnn": {"hyperparameters": {"epochs": 3}}}}
@@ -213,6 +338,55 @@ OWN = """
 """
 
 
+def test_a_simulator_without_a_stimulus(load, tmp_path):
+    file = tmp_path / "my_cell.py"
+    file.write_text(textwrap.dedent(OWN).replace('stimulus_unit = "uA/cm2"', "stimulus_unit = None"))
+    own = put("simulator", {"path": str(file), "class": "MyCell"})
+    with pytest.raises(ConfigError, match=r"edited\.yaml.*protocol\.stimulus: MyCell takes no stimulus; remove it"):
+        load(own)
+    study = load(own, drop("protocol.stimulus"))
+    assert study.evaluate_spec("cnn")["stimulus_unit"] is None
+    assert make_simulator(study.dataset_spec("test")["simulation"]).stimulus() is None
+
+
+KERNEL = """
+    needs_kernel = True
+    options = ("electrode", "order")
+
+    def kernel_settings(self):
+        return {"electrode": self.settings.get("electrode", 1)}
+
+    def kernel_files(self):
+        return (Path(__file__).with_name("cell.swc"),)
+
+    @property
+"""
+
+
+def test_a_kernel_is_part_of_what_it_enters(load, tmp_path):
+    """Another electrode or another morphology is another kernel, and other simulations; the order is not."""
+    morphology, file = tmp_path / "cell.swc", tmp_path / "my_cell.py"
+    morphology.write_text("1 1 0 0 0 5 -1\n")
+    code = textwrap.dedent(OWN).replace('stimulus_unit = "uA/cm2"', "stimulus_unit = None")
+    file.write_text("from pathlib import Path\n" + code.replace("    @property\n", KERNEL, 1))
+    own = {"path": str(file), "class": "MyCell"}
+
+    def specs(*edits, **options):
+        section = own | ({"options": options} if options else {})
+        study = load(put("simulator", section), drop("protocol.stimulus"), *edits)
+        return study.kernel_spec(), study.dataset_spec("test")["simulation"]
+
+    kernel, simulation = specs()
+    assert simulation["kernel"] == digest(kernel) and kernel["settings"] == {"electrode": 1} and kernel["seed"] == 1
+    assert list(kernel["files"]) == [str(morphology)] and len(kernel["files"][str(morphology)]) == 64
+    assert specs(electrode=2)[0] != kernel
+    other_order = specs(order=3)
+    assert other_order[0] == kernel and other_order[1] != simulation
+    specs(put("datasets.bigger", {"n": 5, "options": {"order": 3}}))
+    with pytest.raises(ConfigError, match=r"datasets\.moved: changes what the kernel is made from"):
+        specs(put("datasets.moved", {"n": 5, "options": {"electrode": 3}}))
+
+
 def test_a_simulator_of_the_users_own(load, tmp_path):
     file = tmp_path / "my_cell.py"
     own = {"path": str(file), "class": "MyCell"}
@@ -220,7 +394,7 @@ def test_a_simulator_of_the_users_own(load, tmp_path):
         load(put("simulator", own))
     file.write_text(textwrap.dedent(OWN))
     study = load(put("simulator", own))
-    assert list(study.signals) == ["soma_voltage"]
+    assert list(study.signals_of("train")) == ["soma_voltage"]
     before = study.dataset_spec("train")["simulation"]["source_sha256"]
     for wrong in ("MyCel", "NoSimulator"):
         with pytest.raises(ConfigError) as caught:

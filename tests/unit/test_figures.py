@@ -9,8 +9,9 @@ from matplotlib.text import Text
 from synthetic import FakeDataset, make_space, write_history, write_predictions
 
 from neuroinverse.evaluation import figures, metrics, style
-from neuroinverse.evaluation.captions import CAPTIONS
+from neuroinverse.evaluation.captions import CAPTIONS, NETWORK, TRANSFER
 from neuroinverse.evaluation.error_map import bins_for, error_map
+from neuroinverse.evaluation.transfer import error_histograms
 from neuroinverse.parameters import Parameter
 
 LOG = {1: (0,), 2: (), 4: (1,), 10: (2, 3), 31: (0, 1, 5)}
@@ -80,6 +81,29 @@ def test_every_text_lies_within_its_figure_and_on_no_other(tmp_path, count, pref
         outside = [t for t, b in texts if b.x0 < -1 or b.y0 < -1 or b.x1 > width + 1 or b.y1 > height + 1]
         assert not outside, name
         assert not overlaps(texts), name
+
+
+@pytest.mark.parametrize("count", [1, 4, 10])
+def test_histograms_of_several_datasets(tmp_path, count):
+    shifted = {f"test_of_something_{b}": read(tmp_path, count, bias=b, seed=i) for i, b in enumerate((0.0, 0.2, -0.4))}
+    figure = error_histograms(shifted)
+    texts = drawn_texts(figure)
+    width, height = figure.canvas.get_width_height()
+    assert not [t for t, b in texts if b.x0 < -1 or b.y0 < -1 or b.x1 > width + 1 or b.y1 > height + 1]
+    assert not overlaps(texts)
+    # a block of three parameters for each three rows of datasets
+    places = [(k // 3, dataset, k % 3) for k in range(count) for dataset in range(3)]
+    axes = dict(zip(sorted(places), figure.axes, strict=True))
+    for dataset, predictions in enumerate(shifted.values()):
+        residual = predictions.residual_unit
+        for k in range(count):
+            axis = axes[k // 3, dataset, k % 3]
+            assert axis.get_xlim() == axes[k // 3, 0, k % 3].get_xlim(), "datasets compare"
+            reach = axis.get_xlim()[1]
+            shown = sum(bar.get_height() for bar in axis.patches)
+            assert shown == pytest.approx((np.abs(residual[:, k]) <= reach).mean()) and shown >= 0.98
+            (text,) = axis.texts
+            assert f"bias {style.number(float(residual[:, k].mean()), 2)}" in text.get_text()
 
 
 def test_the_check_of_overlaps_finds_one():
@@ -192,6 +216,19 @@ def test_example_of_several_channels_and_no_stimulus(tmp_path):
     assert len(figure.axes) == 1 and len(figure.axes[0].lines) == 3
 
 
+def test_many_channels_stand_one_below_the_other(tmp_path):
+    predictions = read(tmp_path, 2)
+    data = FakeDataset(predictions.space, channels=6, stimulus=False)
+    trace = data.signal("soma_voltage", 0, 1)[0] + 100 * np.arange(6)
+    figure = figures.examples(predictions, [figures.Example(0, trace)], data.signals["soma_voltage"], "mV", None, "")
+    (axis,) = figure.axes
+    lines = np.stack([line.get_ydata() for line in axis.lines])
+    step = float(axis.get_ylabel().split()[1])
+    np.testing.assert_allclose(np.median(lines, axis=1), -step * np.arange(6), atol=1e-6)
+    np.testing.assert_allclose(lines[2] + 2 * step, trace[:, 2] - np.median(trace[:, 2]), atol=1e-4)
+    assert axis.get_ylabel().endswith("mV apart")
+
+
 def test_figures_are_150_dpi_png_of_report_width(tmp_path):
     style.save(figures.predicted_true(read(tmp_path, 10)), tmp_path / "x.png")
     assert imread(tmp_path / "x.png").shape[1] == 150 * 8
@@ -201,7 +238,8 @@ def test_figures_are_150_dpi_png_of_report_width(tmp_path):
 def test_captions_of_both_reports_are_the_same(request):
     folder = request.config.rootpath / "workflow" / "report"
     texts = {path.stem: " ".join(path.read_text(encoding="utf-8").split()) for path in folder.glob("*.rst")}
-    assert {name: texts.get(name) for name in CAPTIONS} == {name: caption for name, (_, caption) in CAPTIONS.items()}
+    captions = CAPTIONS | NETWORK | {"transfer": TRANSFER}
+    assert {name: texts.get(name) for name in captions} == {name: caption for name, (_, caption) in captions.items()}
 
 
 @pytest.mark.parametrize(

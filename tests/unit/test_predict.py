@@ -11,7 +11,9 @@ from tiny import SIGNAL, SPACE, make_dataset, make_model, metadata, traces
 from neuroinverse import cli
 from neuroinverse.errors import ConfigError
 from neuroinverse.estimators import cnn
+from neuroinverse.estimators.architecture import complete
 from neuroinverse.estimators.modelfile import save_model
+from neuroinverse.simulators.base import Signal
 from neuroinverse.stages import predict
 
 SCALE, FLOOR = [1.5, 2.0], [0.1, 0.2]
@@ -109,6 +111,43 @@ def test_a_longer_recording_at_another_rate_is_cut_and_resampled(model, expected
     late = longer[:, time >= T0 - 1e-9]
     table = predict.run(model, write_npy(tmp_path / "x.npy", late), tmp_path / "y.csv", dt_ms=0.05, start_ms=T0)
     assert_same(table, expected, rtol=5e-3)
+
+
+@pytest.fixture(scope="module")
+def probe(tmp_path_factory):
+    """Folder of an estimator of one fold that takes three channels."""
+    signal = Signal("lfp", "mV", DT, (N, 3), T0)
+    first = cnn.feature_model(signal, [{"welch": {"segment_ms": 4}}])
+    h = complete({"conv_filter": [4], "conv_kernel": 3, "pool_len": 2, "fc_dims": [4], "epochs": 1})
+    whole, _ = cnn.build_models(signal, [{"welch": {"segment_ms": 4}}], h, 2, None, first)
+    content = metadata() | {"signal": {"name": "lfp", "unit": "mV", "dt_ms": DT, "shape": [N, 3], "t0_ms": T0}}
+    folder = tmp_path_factory.mktemp("probe")
+    (folder / "calibration.json").write_text(json.dumps({"scale": SCALE, "floor": FLOOR}))
+    save_model(cnn.to_physical_model(whole, SPACE), content, folder / "fold-0" / "model.keras")
+    return folder
+
+
+def test_channels(probe, tmp_path, capsys):
+    x = np.random.default_rng(1).normal(size=(2, N, 3))
+    expected = predict.run(probe, write_npy(tmp_path / "x.npy", x), tmp_path / "y.csv")
+    assert expected["value"].nunique() == 4, "traces and parameters differ"
+    one = predict.run(probe, write_npy(tmp_path / "one.npy", x[1]), tmp_path / "y.csv")
+    assert_same(one, expected[2:4], ["0"])
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["lfp"] = x[1]
+    assert_same(predict.run(probe, tmp_path / "other.h5", tmp_path / "y.csv", dataset="lfp"), expected[2:4], ["0"])
+    columns = {f"{trace}{c}": x[t, :, c] for t, trace in enumerate("ab") for c in range(3)}
+    pd.DataFrame({"time_ms": T0 + DT * np.arange(N)} | columns).to_csv(tmp_path / "x.csv", index=False)
+    assert_same(predict.run(probe, tmp_path / "x.csv", tmp_path / "y.csv"), expected, ["a0", "b0"])
+    fine = np.stack([np.repeat(trace, 2, axis=0) for trace in x])
+    time = T0 + DT / 2 * np.arange(2 * N)
+    pd.DataFrame({"time_ms": time} | {f"{t}{c}": fine[t, :, c] for t in range(2) for c in range(3)}).to_csv(
+        tmp_path / "fine.csv", index=False
+    )
+    assert_same(predict.run(probe, tmp_path / "fine.csv", tmp_path / "y.csv"), expected)
+    pd.DataFrame(x[0, :, :2]).to_csv(tmp_path / "two.csv", index=False)
+    assert "2 columns of samples; lfp has 3 channels" in refused(probe, tmp_path / "two.csv", capsys)
+    assert "with 3 channels (traces, time, 3)" in refused(probe, write_npy(tmp_path / "z.npy", x[..., :2]), capsys)
 
 
 def test_one_file_has_values_and_no_errors(model, signals, tmp_path, capsys):

@@ -13,6 +13,7 @@ from synthetic import FakeDataset, make_space, write_history, write_predictions
 
 from neuroinverse.errors import NeuroinverseError
 from neuroinverse.estimators import modelfile
+from neuroinverse.evaluation import style
 from neuroinverse.evaluation.captions import CAPTIONS
 from neuroinverse.stages import evaluate, report, report_index
 
@@ -107,6 +108,7 @@ def study(tmp_path, monkeypatch):
         spec = {
             "version": 1, "study": name, "scale": "demo", "title": title, "question": "Which conductances & why?",
             "references": ["Hodgkin AL, Huxley AF (1952)"], "estimators": list(estimators), "settings": settings,
+            "evaluations": [{"parameters": space.to_table()}] * len(estimators),
             "command": "snakemake results/hh/demo/report.html",
         }  # fmt: skip
         report.run(spec, metrics, figures, [Path("train.h5"), Path("test.h5")], folder / "report.html")
@@ -125,6 +127,7 @@ def test_metrics_hold_the_documented_keys_with_the_right_values(study):
         "n_train": 100,
         "n_test": 200,
         "n_failed": 4,
+        "n_silent": 0,
         "train_seconds_per_fold": 11.5,
         "estimator": "cnn",
         "study": "hh",
@@ -142,6 +145,40 @@ def test_metrics_hold_the_documented_keys_with_the_right_values(study):
     assert metrics["published"] == {"mse_unit": 0.001, "train_seconds_per_fold": 5}
     assert metrics["provenance"]["revision"]
     assert 0 < metrics["out_of_range_fraction"] < 0.2
+
+
+@pytest.mark.parametrize(
+    ("counts", "text"),
+    [
+        ((0, 50), "No simulation failed."),
+        ((1, 50), "1 of 50 simulations (2.0 %) failed and is left out."),
+        ((2, 50, 0), "2 of 50 simulations (4.0 %) failed and are left out."),
+        ((0, 50, 1), "No simulation failed. In 1 of 50 (2.0 %) nothing spiked; it is left out too."),
+        (
+            (2, 50, 5),
+            "2 of 50 simulations (4.0 %) failed and are left out. In 5 of 50 (10 %) nothing spiked; "
+            "they are left out too.",
+        ),
+    ],
+)
+def test_failed_and_silent_simulations_are_told_apart(counts, text):
+    assert report.failures_sentence(*counts) == text
+
+
+def test_errors_on_other_datasets_are_a_section(tmp_path):
+    row = {"error_percent_of_range": 3.217, "bias": -0.0123}
+    shared = {"n": 90, "parameters": {"g": row, "J": row}, "mse_unit": 0.0036}
+    rows = [
+        {**shared, "dataset": "test", "differs": {}, "coverage": None},
+        {**shared, "dataset": "narrow", "differs": {"J": [0.1, 0.25], "delay": 2.0, "spread": {"tau_m": 0.1}},
+         "coverage": {"0.9": 0.51}},
+    ]  # fmt: skip
+    style.save(style.new_figure(2.0, 4.0), tmp_path / "transfer.png")
+    section = report.transfer_section({"datasets": rows}, tmp_path)
+    assert section["names"] == ["g", "J"] and [r["percent"] for r in section["rows"]] == [3.0, 3.0]
+    assert [r["differs"] for r in section["rows"]] == ["–", "J 0.1 to 0.25, delay 2, spread tau_m 0.1"]
+    assert len(section["figures"]) == 1
+    assert report.transfer_section(None, tmp_path) is None
 
 
 def test_spread_over_folds_that_err_together_covers_too_little(study):

@@ -15,7 +15,17 @@ from neuroinverse import shards
 from neuroinverse.errors import ShardError, StorageError
 from neuroinverse.files import atomic, require_space
 from neuroinverse.provenance import canonical
-from neuroinverse.shards import NOT_FINITE, OK, RAISED, Dataset, join_shards, put_aside, verify_shard, write_shard
+from neuroinverse.shards import (
+    NOT_FINITE,
+    OK,
+    RAISED,
+    SILENT,
+    Dataset,
+    join_shards,
+    put_aside,
+    verify_shard,
+    write_shard,
+)
 from neuroinverse.simulators.base import Signal
 
 SIGNALS = (Signal("soma_voltage", "mV", 0.02, (40,), 1.2), Signal("current", "µA/cm²", 0.04, (20, 3)))
@@ -83,12 +93,40 @@ def joined(tmp_path):
 # --- roundtrip ---------------------------------------------------------------------------------------------------
 
 
+def test_signals_that_may_be_undefined_say_so(tmp_path):
+    signals = (Signal("isi_cv", "1", 1.0, (1,), 150.0, may_be_nan=True), Signal("lfp", "mV", 1.0, (4, 2), 150.0))
+    spec = make_spec()
+    write(tmp_path / "shards" / "00000.h5", spec, signals)
+    assert tuple(verify_shard(tmp_path / "shards" / "00000.h5", spec)["signals"].values()) == signals
+    join_shards(
+        tmp_path / "d.h5",
+        {"simulation": spec["simulation"], "n": 12, "shard_size": 12},
+        [tmp_path / "shards" / "00000.h5"],
+    )
+    assert tuple(Dataset(tmp_path / "d.h5").signals.values()) == signals
+
+
+def test_silent_simulations_are_counted_by_themselves(tmp_path):
+    spec = make_spec()
+    theta, values, status = make_arrays(spec)
+    status[[0, 5]] = SILENT
+    path = tmp_path / "shards" / "00000.h5"
+    path.parent.mkdir()
+    counts = write_shard(path, spec, theta, SIGNALS, [(0, values, status)], lambda: 1.0)
+    assert counts == {"ok": 6, "not finite": 2, "raised an error": 2, "silent": 2}
+    join_shards(tmp_path / "d.h5", {"simulation": spec["simulation"], "n": 12, "shard_size": 12}, [path])
+    data = Dataset(tmp_path / "d.h5")
+    assert (data.n_failed, data.n_silent) == (4, 2)
+    np.testing.assert_array_equal(data.theta(3, 9, ["gl"]), theta[3:9, 1:])
+    np.testing.assert_array_equal(data.theta(3, 9, ["gl", "gnabar"]), theta[3:9, ::-1])
+
+
 def test_roundtrip_of_a_shard(tmp_path):
     spec = make_spec(start=30, stop=42)
     path = tmp_path / "a" / "b" / "00000.h5"
     counts = write(path, spec)
     theta, values, status = make_arrays(spec)
-    assert counts == {"ok": 8, "not finite": 2, "raised an error": 2}
+    assert counts == {"ok": 8, "not finite": 2, "raised an error": 2, "silent": 0}
     attributes = verify_shard(path, spec)
     assert attributes["status_counts"] == counts
     assert attributes["signals"] == {s.name: s for s in SIGNALS}

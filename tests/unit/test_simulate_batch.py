@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from neuroinverse.errors import NeuroinverseError
-from neuroinverse.shards import NOT_FINITE, OK, RAISED
+from neuroinverse.shards import NOT_FINITE, OK, RAISED, SILENT
 from neuroinverse.simulators.base import ParameterInfo, Signal, Simulator
 from neuroinverse.stages import simulate_shard
 from neuroinverse.stages.simulate_shard import simulate_batch
@@ -95,6 +95,29 @@ def test_both_kinds_of_failure_in_one_batch():
     _, values, status = run(a)
     assert status == [NOT_FINITE, RAISED, OK, NOT_FINITE, RAISED, OK]
     check_rows(a, values, status)
+
+
+class Quiet(Fragile):
+    """Says that a < 10 is silent; its second signal is undefined for a = 7, 8 and 17, and infinite for a = 16."""
+
+    @property
+    def signals(self):
+        return (Signal("x", "mV", 0.5, (8,)), Signal("y", "nA", 0.5, (1,), may_be_nan=True))
+
+    def simulate(self, theta, seeds):
+        a = theta[:, 0]
+        if (a < 0).any():
+            raise FloatingPointError("negative a")
+        y = np.select([np.isin(a, (7, 8, 17)), a == 16], [np.nan, np.inf], a)
+        return {"x": np.where(a == 8, np.nan, a)[:, None] * np.ones(8), "y": y[:, None], "silent": a < 10}
+
+
+def test_silent_networks_are_no_failures():
+    a = [7, 8, 11, -1, 16, 17]
+    values, status = simulate_batch(Quiet(["a"], PROTOCOL), np.array(a, float)[:, None], np.zeros(6, np.uint64))
+    # what is undefined because nothing spiked is silence; undefined where it may be is no failure, infinite is one
+    assert status.tolist() == [SILENT, SILENT, OK, RAISED, NOT_FINITE, OK]
+    assert np.isnan(values["y"][5, 0]) and list(values) == ["x", "y"]
 
 
 def test_a_wrong_shape_is_an_error_of_the_simulator():

@@ -8,12 +8,13 @@ import sys
 import keras
 import numpy as np
 import pytest
-from tiny import HYPERPARAMETERS, SPACE, make_dataset, make_model
+from tiny import FEATURES, HYPERPARAMETERS, SIGNAL, SPACE, make_dataset, make_model, traces
 
 from neuroinverse.errors import ConfigError, NeuroinverseError
-from neuroinverse.estimators import devices, streaming, training
+from neuroinverse.estimators import cnn, devices, streaming, training
 from neuroinverse.estimators.streaming import FoldData
 from neuroinverse.estimators.training import Checkpoint, TrainingState, fit
+from neuroinverse.parameters import ParameterSpace
 
 FAILED = (3, 4, 31, 58)
 BIG, TINY = 1e9, 8 * 24 * 4 * 4
@@ -60,8 +61,6 @@ def test_every_simulation_once_per_epoch(dataset, memory, batch_size):
 
 @pytest.mark.parametrize("memory", [BIG, TINY], ids=["in memory", "streamed"])
 def test_signals_stay_with_their_parameters(dataset, memory):
-    from tiny import traces
-
     for x, y in fold_data(dataset, memory).training(2, 10).as_numpy_iterator():
         assert x.shape[1:] == (24, 1) and np.isfinite(x).all()
         np.testing.assert_allclose(x[..., 0], traces(SPACE.to_physical(y)), rtol=1e-3)
@@ -95,8 +94,49 @@ def test_another_shard_size_trains_on_the_same(dataset, tmp_path):
 
 
 def test_statistics_are_of_the_training_part(dataset):
-    blocks = list(fold_data(dataset, TINY).training_signals(5))
+    blocks = list(fold_data(dataset, TINY).training_features(5))
     assert sum(map(len, blocks)) == fold_data(dataset).n_train and max(map(len, blocks)) <= 5
+
+
+@pytest.mark.parametrize("memory", [BIG, TINY], ids=["in memory", "streamed"])
+def test_features_are_computed_before_the_network(dataset, memory):
+    """Once where they fit, as batches come where they do not: the same features either way."""
+    first = cnn.feature_model(SIGNAL, FEATURES)
+    data = FoldData(dataset, "voltage", SPACE, 3, 0, memory, 5, first)
+    assert data.fits == (memory == BIG)
+    for batches in (data.training(1, 10), data.validation(7)):
+        for x, y in batches.as_numpy_iterator():
+            expected = np.log10(np.clip(traces(SPACE.to_physical(y)), -80, 50) + 81)
+            np.testing.assert_allclose(x[..., 0], expected, rtol=1e-5)
+    assert sum(map(len, data.training_features(5))) == data.n_train
+
+
+def test_what_fits_is_measured_in_features(dataset):
+    """A spectrum of 5 frequencies fits where 24 samples do not."""
+    first = cnn.feature_model(SIGNAL, [{"welch": {"segment_ms": 4}}])
+    room = dataset.n * 4 * 10
+    assert not FoldData(dataset, "voltage", SPACE, 3, 0, room, 5).fits
+    assert FoldData(dataset, "voltage", SPACE, 3, 0, room, 5, first).fits
+
+
+def test_training_of_the_shared_part_trains_the_whole(dataset, tmp_path):
+    first = cnn.feature_model(SIGNAL, FEATURES)
+    data = FoldData(dataset, "voltage", SPACE, 3, 0, BIG, 5, first)
+    statistics = cnn.feature_statistics(data.training_features)
+    whole, model = cnn.build_models(SIGNAL, FEATURES, HYPERPARAMETERS, 2, statistics, first)
+    model.compile(cnn.make_optimizer(HYPERPARAMETERS), "mse")
+    state = fit(model, data, HYPERPARAMETERS, Checkpoint(tmp_path / "c", {}))
+    whole.compile(loss="mse")
+    signals = fold_data(dataset).validation()
+    assert whole.evaluate(signals, verbose=0) == pytest.approx(state.best_loss, rel=1e-5)
+
+
+def test_some_of_the_parameters(dataset):
+    tau = ParameterSpace(SPACE.parameters[1:])
+    both = fold_data(dataset).validation().as_numpy_iterator()
+    one = FoldData(dataset, "voltage", tau, 3, 0, BIG, 5).validation().as_numpy_iterator()
+    for (_, y), (_, y_tau) in zip(both, one, strict=True):
+        np.testing.assert_array_equal(y_tau, y[:, 1:])
 
 
 def test_a_fold_without_simulations_is_refused(tmp_path):

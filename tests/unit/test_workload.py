@@ -6,7 +6,6 @@ from neuroinverse import workload
 from neuroinverse.config import load_study
 from neuroinverse.errors import NeuroinverseError
 from neuroinverse.estimators.architecture import multiply_adds
-from neuroinverse.study import DATASETS
 
 
 @pytest.fixture
@@ -32,7 +31,7 @@ def test_requests_shrink_with_threads_and_stay_within_bounds(study, monkeypatch)
 def test_plan_is_proportional_to_its_rates(study):
     rates = workload.Rates(2.0, {"cnn": 1e-3})
     needs = workload.plan(study, rates)
-    n = sum(study.n(d) for d in DATASETS)
+    n = sum(study.n(d) for d in study.report_datasets)
     assert needs["simulations"] == n and needs["simulate_core_hours"] == pytest.approx(n * 2 / 3600)
     # 8 folds, each on 7/8 of the training set
     epochs = study.estimator("cnn")["hyperparameters"]["epochs"]

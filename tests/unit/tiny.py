@@ -23,6 +23,8 @@ HYPERPARAMETERS = complete(
     }
 )
 
+FEATURES = [{"log_voltage": {"low_mV": -80, "high_mV": 50}}, {"standardize": {}}]
+
 
 def traces(theta: np.ndarray) -> np.ndarray:
     """Exponential decays, float32, shape (n, time): theta is (amplitude, tau)."""
@@ -83,8 +85,8 @@ def make_model(hyperparameters: dict | None = None, seed: int = 1):
     keras.utils.set_random_seed(seed)
     h = HYPERPARAMETERS | (hyperparameters or {})
     theta, _ = SPACE.draw(1, "tiny/train", np.arange(20))
-    chunks = cnn.feature_statistics(lambda: iter([traces(theta)[..., None]]))
-    features = [{"log_voltage": {"low_mV": -80, "high_mV": 50}}, {"standardize": {}}]
-    model = cnn.build_model(SIGNAL, features, h, len(SPACE.parameters), chunks)
+    first = cnn.feature_model(SIGNAL, FEATURES)
+    statistics = cnn.feature_statistics(lambda: iter([np.asarray(first(traces(theta)[..., None]))]))
+    model, _ = cnn.build_models(SIGNAL, FEATURES, h, len(SPACE.parameters), statistics, first)
     model.compile(cnn.make_optimizer(h), h["lossName"])
     return model

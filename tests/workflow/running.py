@@ -18,6 +18,8 @@ from neuroinverse.study import Study
 REPO = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 STUDIES = sorted(p.stem for p in (REPO / "config" / "studies").glob("*.yaml") if not p.stem.startswith("_"))
+# those that `make demo` runs
+CONFIGURED = sorted(yaml.safe_load((REPO / "config" / "config.yaml").read_text())["studies"])
 # the study that the tests edit; another one stands beside it
 EDITED = "hh_point_2"
 
@@ -119,10 +121,10 @@ def arrays(shard: Path) -> dict[str, bytes]:
     return content
 
 
-def make_folder(path: Path, environment: dict[str, str]) -> Folder:
-    """A folder with the repository's configuration, every study at the scale smoke, and no results."""
+def make_folder(path: Path, environment: dict[str, str], studies=STUDIES) -> Folder:
+    """A folder with the repository's configuration, some studies at the scale smoke, and no results."""
     shutil.copytree(REPO / "config", path / "config")
     file = path / "config" / "config.yaml"
-    config = yaml.safe_load(file.read_text()) | {"studies": dict.fromkeys(STUDIES, "smoke")}
+    config = yaml.safe_load(file.read_text()) | {"studies": dict.fromkeys(studies, "smoke")}
     file.write_text(yaml.safe_dump(config))
     return Folder(path, environment)

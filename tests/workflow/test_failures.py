@@ -67,6 +67,7 @@ def test_failing_simulations_cost_only_themselves(moody):
         "ok": (status == OK).sum(),
         "not finite": (status == NOT_FINITE).sum(),
         "raised an error": (status == RAISED).sum(),
+        "silent": 0,
     }
     assert data.status_counts == counts and data.n_failed == counts["not finite"] + counts["raised an error"]
     log = (results / "logs" / "index_dataset" / "train.log").read_text()

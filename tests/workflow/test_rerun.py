@@ -13,7 +13,7 @@ from running import EDITED, REPO, STUDIES, arrays
 from neuroinverse import cli
 from neuroinverse.provenance import canonical
 from neuroinverse.shards import Dataset
-from neuroinverse.study import DATASETS, Study
+from neuroinverse.study import Study
 
 # everything behind the training of EDITED, at two folds
 AFTER_TRAINING = {"ensemble_folds": 1, "evaluate": 1, "report": 1, "report_index": 1}
@@ -25,8 +25,8 @@ def folders(jobs) -> set[str]:
 
 
 def n_shards(study: Study) -> int:
-    """Shards of all datasets of a study."""
-    return sum(len(study.shards(dataset)) for dataset in DATASETS)
+    """Shards of all datasets behind a study's report."""
+    return sum(len(study.shards(dataset)) for dataset in study.report_datasets)
 
 
 def alter(path) -> None:
@@ -62,7 +62,7 @@ def test_sampling_interval_resimulates_only_its_study(finished):
     jobs = finished.plan("all")
     assert Counter(job.rule for job in jobs) == {
         "simulate_shard": n_shards(finished.study()),
-        "index_dataset": len(DATASETS),
+        "index_dataset": len(finished.study().report_datasets),
         "train_fold": 2,
         **AFTER_TRAINING,
     }

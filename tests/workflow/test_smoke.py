@@ -5,13 +5,13 @@ import json
 import math
 import subprocess
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from running import BIN, REPO, STUDIES, read_jobs
 
-from neuroinverse.shards import Dataset
-from neuroinverse.study import DATASETS
+from neuroinverse.shards import OK, Dataset
 
 
 def test_every_declared_file_is_made(smoke):
@@ -36,36 +36,40 @@ def test_smoke_run(smoke, name):
     study, results = folder.study(name), folder.results(name)
     assert (folder.path / "results" / "index.html").read_text().count(f"{name}/smoke/report.html")
     assert study.settings["title"] in html.unescape((results / "report.html").read_text())
-    for dataset in DATASETS:
+    for dataset in study.report_datasets:
         joined = Dataset(results / "dataset" / f"{dataset}.h5")
         assert joined.n == study.n(dataset) and joined.n_failed == 0 and joined.seconds_core > 0
     for estimator in study.estimators:
-        _check_estimator(study, estimator, results / estimator)
+        _check_estimator(study, estimator, results)
 
 
-def _check_estimator(study, estimator, folder):
+def _check_estimator(study, estimator, results):
+    folder, parameters = results / estimator, study.estimator_space(estimator)
+    train, test = (Dataset(results / "dataset" / f"{d}.h5") for d in (study.training_dataset(estimator), "test"))
+    several = len(study.folds(estimator)) > 1
     table = pd.read_parquet(folder / "predictions.parquet")
     metrics = json.loads((folder / "metrics.json").read_text())
-    assert list(table["index"]) == list(range(study.n("test")))
-    assert metrics["n_train"] == study.n("train") and metrics["n_test"] == len(table) and metrics["n_failed"] == 0
+    assert list(table["index"]) == np.flatnonzero(test.status(0, test.n) == OK).tolist()
+    assert metrics["n_train"] == train.n - train.n_silent and metrics["n_test"] == len(table) == test.n - test.n_silent
+    assert metrics["n_failed"] == 0 and metrics["n_silent"] == train.n_silent + test.n_silent
     assert len(metrics["mse_unit_folds"]) == len(study.folds(estimator))
     # guessing the middle of the range has a mean squared error of 1/3: two epochs may do little better, never far worse
     assert 0 < metrics["mse_unit"] < 1.5
     assert metrics["mse_unit"] <= max(metrics["mse_unit_folds"]) + 1e-12
-    assert set(metrics["parameters"]) == set(study.parameters.names)
-    for p in study.parameters.parameters:
+    assert set(metrics["parameters"]) == set(parameters.names)
+    for p in parameters.parameters:
         truth, errors = table[f"{p.name}_true"], metrics["parameters"][p.name]
         assert truth.between(p.low, p.high).all() and truth.nunique() == len(table)
         assert errors["unit"] == p.unit
         assert errors["rmse"] == pytest.approx(math.sqrt(((table[f"{p.name}_mean"] - truth) ** 2).mean()), rel=1e-6)
-        assert (table[f"{p.name}_error"] > 0).all() and (table[f"{p.name}_sd"] > 0).all()
+        assert (table[f"{p.name}_error"] > 0).all() and (table[f"{p.name}_sd"] > 0).all() == several
     assert all(0 <= share <= 1 for share in metrics["coverage"].values())
     assert all(seconds > 0 for seconds in metrics["seconds"].values())
     assert metrics["provenance"]["revision"]
     for fold in study.folds(estimator):
         history = pd.read_csv(folder / f"fold-{fold}" / "history.csv")
         assert len(history) == study.estimator(estimator)["hyperparameters"]["epochs"]
-        assert history[["loss", "val_loss"]].notna().all(axis=None)
+        assert history["loss"].notna().all() and history["val_loss"].notna().all() == several
 
 
 @pytest.mark.parametrize("name", STUDIES)

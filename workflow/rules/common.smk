@@ -10,14 +10,14 @@ from neuroinverse.errors import ConfigError
 from neuroinverse.provenance import canonical
 from neuroinverse.slurm import advice
 from neuroinverse.workload import join_minutes, simulate_minutes, train_minutes
-from neuroinverse.study import DATASETS, ESTIMATOR_PATTERN, VERSIONS
+from neuroinverse.study import ESTIMATOR_PATTERN, VERSIONS
 from snakemake.io import IOFile
 
 
 wildcard_constraints:
     study=r"[a-z][a-z0-9_]*",
     scale=r"[a-z][a-z0-9_]*",
-    dataset="|".join(DATASETS) + "|train@[0-9]+",
+    dataset=r"[a-z][a-z0-9_]*(?:@[0-9]+)?",
     shard=r"[0-9]+",
     estimator=ESTIMATOR_PATTERN.pattern,
     fold=r"[0-9]+",
@@ -91,8 +91,7 @@ SIGNALS_MB = 4000
 
 
 def signals_mb(wildcards):
-    study = study_of(wildcards)
-    return min(SIGNALS_MB, study.megabytes(study.training_dataset(wildcards.estimator)))
+    return min(SIGNALS_MB, study_of(wildcards).training_megabytes(wildcards.estimator))
 
 
 def train_mb(wildcards, threads):
@@ -100,18 +99,22 @@ def train_mb(wildcards, threads):
     return 1500 + 2.5 * signals_mb(wildcards)
 
 
-def figure(name):
+def figure(name, folder="{estimator}"):
     return report(
-        f"results/{{study}}/{{scale}}/{{estimator}}/figures/{name}.png",
+        f"results/{{study}}/{{scale}}/{folder}/figures/{name}.png",
         caption=f"../report/{name}.rst",
         category="{study}",
-        subcategory="{scale}, {estimator}",
+        subcategory=f"{{scale}}, {folder}",
         labels={"figure": name.replace("_", " ")},
     )
 
 
 def library_file(wildcards):
     return f"results/{wildcards.study}/{wildcards.scale}/mechanisms/libnrnmech.so"
+
+
+def kernel_file(wildcards):
+    return f"results/{wildcards.study}/{wildcards.scale}/kernel.h5"
 
 
 def estimator_folder(wildcards):
@@ -127,12 +130,28 @@ def dataset_file(wildcards, dataset):
     return f"results/{wildcards.study}/{wildcards.scale}/dataset/{dataset}.h5"
 
 
+def dataset_files(wildcards, datasets):
+    return [dataset_file(wildcards, dataset) for dataset in datasets]
+
+
 def training_file(wildcards):
     return dataset_file(wildcards, study_of(wildcards).training_dataset(wildcards.estimator))
 
 
 def metrics_files(study):
     return [f"results/{study.name}/{study.scale}/{estimator}/metrics.json" for estimator in study.estimators]
+
+
+def network_files(wildcards):
+    return [dataset_file(wildcards, dataset) for dataset in study_of(wildcards).network_datasets]
+
+
+def states_files(study):
+    return [f"results/{study.name}/{study.scale}/network/states.json"] if study.network_datasets else []
+
+
+def transfer_files(study):
+    return [f"results/{study.name}/{study.scale}/{estimator}/transfer.json" for estimator in study.transferred]
 
 
 CONFIGURED_METRICS = [file for item in CONFIGURED for file in metrics_files(load(*item))]

@@ -69,10 +69,69 @@ rule scaling:
         "neuroinverse scaling --spec {params.spec:q} --metrics {input} --output {output} &> {log}"
 
 
+rule transfer:
+    input:
+        datasets=lambda w: given(rules.transfer, w, dataset_files(w, study_of(w).transfer_datasets(w.estimator))),
+        models=lambda w: given(rules.transfer, w, fold_files(w, "model.keras")),
+        calibration=lambda w: given(rules.transfer, w, f"{estimator_folder(w)}/calibration.json"),
+    output:
+        table="results/{study}/{scale}/{estimator}/transfer.json",
+        figure=figure("transfer"),
+    log:
+        "results/{study}/{scale}/logs/transfer/{estimator}.log",
+    benchmark:
+        "results/{study}/{scale}/benchmarks/transfer/{estimator}.tsv"
+    conda:
+        "../../envs/compiler.yaml"
+    threads: 2
+    resources:
+        mem_mb=growing(2500),
+        runtime=60,
+    params:
+        spec=lambda w: canonical(study_of(w).transfer_spec(w.estimator)),
+    shell:
+        "neuroinverse transfer --spec {params.spec:q} --datasets {input.datasets} --models {input.models}"
+        " --calibration {input.calibration} --output {output.table} --figure {output.figure} &> {log}"
+
+
+rule network_states:
+    input:
+        examples=lambda w: given(rules.network_states, w, network_files(w)[0]),
+        phase=lambda w: given(rules.network_states, w, network_files(w)[1]),
+        test=lambda w: given(rules.network_states, w, dataset_file(w, "test")),
+        predictions=lambda w: given(
+            rules.network_states,
+            w,
+            [f"results/{w.study}/{w.scale}/{e}/predictions.parquet" for e in study_of(w).estimators],
+        ),
+    output:
+        states="results/{study}/{scale}/network/states.json",
+        figures=[figure(name, "network") for name in ("example_states", "phase_diagram", "errors_by_state")],
+    log:
+        "results/{study}/{scale}/logs/network_states.log",
+    benchmark:
+        "results/{study}/{scale}/benchmarks/network_states.tsv"
+    conda:
+        "../../envs/compiler.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1500),
+        runtime=30,
+    params:
+        spec=lambda w: canonical(study_of(w).network_spec()),
+        figures="results/{study}/{scale}/network/figures",
+    shell:
+        "neuroinverse network_states --spec {params.spec:q} --examples {input.examples} --phase {input.phase}"
+        " --test-dataset {input.test} --predictions {input.predictions} --output {output.states}"
+        " --figures {params.figures} &> {log}"
+
+
 rule report:
     input:
         metrics=lambda w: given(rules.report, w, metrics_files(study_of(w))),
-        datasets=lambda w: given(rules.report, w, [dataset_file(w, name) for name in DATASETS]),
+        datasets=lambda w: given(rules.report, w, dataset_files(w, study_of(w).report_datasets)),
+        transfers=lambda w: given(rules.report, w, transfer_files(study_of(w))),
+        network=lambda w: given(rules.report, w, states_files(study_of(w))),
     output:
         "results/{study}/{scale}/report.html",
     log:
@@ -88,9 +147,11 @@ rule report:
     params:
         spec=lambda w: canonical(study_of(w).report_spec()),
         figures=lambda w, input: [str(Path(m).parent / "figures") for m in input.metrics],
+        transfers=lambda w, input: f"--transfers {input.transfers}" if input.transfers else "",
+        network=lambda w, input: f"--network {input.network}" if input.network else "",
     shell:
         "neuroinverse report --spec {params.spec:q} --metrics {input.metrics} --figures {params.figures}"
-        " --datasets {input.datasets} --output {output} &> {log}"
+        " --datasets {input.datasets} {params.transfers} {params.network} --output {output} &> {log}"
 
 
 rule report_index:

@@ -6,7 +6,7 @@ rule simulations:
         [
             file
             for study, scale in CONFIGURED
-            for dataset in DATASETS
+            for dataset in load(study, scale).report_datasets
             for file in shard_files(load(study, scale), dataset)
         ],
 
@@ -31,9 +31,29 @@ rule compile_mechanisms:
         "neuroinverse compile_mechanisms --spec {params.spec:q} --sources {params.sources:q} --output {output} &> {log}"
 
 
+rule compute_kernel:
+    output:
+        "results/{study}/{scale}/kernel.h5",
+    log:
+        "results/{study}/{scale}/logs/compute_kernel.log",
+    benchmark:
+        "results/{study}/{scale}/benchmarks/compute_kernel.tsv"
+    conda:
+        "../../envs/compiler.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=60,
+    params:
+        spec=lambda w: canonical(study_of(w).kernel_spec()),
+    shell:
+        "neuroinverse compute_kernel --spec {params.spec:q} --output {output} &> {log}"
+
+
 rule simulate_shard:
     input:
         library=lambda w: given(rules.simulate_shard, w, library_file(w)) if study_of(w).mechanisms else [],
+        kernel=lambda w: given(rules.simulate_shard, w, kernel_file(w)) if study_of(w).needs_kernel else [],
     output:
         "results/{study}/{scale}/shards/{dataset}/{shard}.h5",
     log:
@@ -45,13 +65,15 @@ rule simulate_shard:
     threads: 2
     resources:
         # an engine in every worker
-        mem_mb=growing(lambda w, threads: 500 + 200 * threads),
+        mem_mb=growing(lambda w, threads: 500 + study_of(w).worker_mb * threads),
         runtime=lambda w, threads, attempt: simulate_minutes(study_of(w), threads, attempt),
     params:
         spec=lambda w: canonical(study_of(w).shard_spec(w.dataset, w.shard)),
         library=lambda w, input: f"--library {input.library}" if input.library else "",
+        kernel=lambda w, input: f"--kernel {input.kernel}" if input.kernel else "",
     shell:
-        "neuroinverse simulate_shard --spec {params.spec:q} --output {output} --threads {threads} {params.library} &> {log}"
+        "neuroinverse simulate_shard --spec {params.spec:q} --output {output} --threads {threads} {params.library}"
+        " {params.kernel} &> {log}"
 
 
 rule index_dataset:

@@ -36,6 +36,7 @@ VERBS = {
             _path("--sources", "MOD files (all of the package)", several=True, required=False),
         ],
     ),
+    "compute_kernel": ("compute what one spike of a population adds to the LFP", [SPEC, OUTPUT]),
     "simulate_shard": (
         "simulate one shard",
         [
@@ -43,6 +44,7 @@ VERBS = {
             OUTPUT,
             THREADS,
             _path("--library", "compiled mechanisms", required=False),
+            _path("--kernel", "what compute_kernel made", required=False),
         ],
     ),
     "index_dataset": (
@@ -97,6 +99,29 @@ VERBS = {
         "gather the error at several training sizes",
         [SPEC, OUTPUT, _path("--metrics", several=True)],
     ),
+    "transfer": (
+        "measure and draw an ensemble's error on further datasets",
+        [
+            SPEC,
+            OUTPUT,
+            _path("--figure", "PNG to write"),
+            _path("--datasets", "the test dataset and the further ones", several=True),
+            _path("--models", several=True),
+            _path("--calibration", "the ensemble's error model"),
+        ],
+    ),
+    "network_states": (
+        "measure and draw what the networks of a study do",
+        [
+            SPEC,
+            OUTPUT,
+            _path("--examples", "dataset of the example states"),
+            _path("--phase", "dataset of the phase diagram"),
+            _path("--test-dataset"),
+            _path("--predictions", several=True),
+            _path("--figures", "folder to write"),
+        ],
+    ),
     "report": (
         "write the report of a study",
         [
@@ -105,6 +130,8 @@ VERBS = {
             _path("--metrics", several=True),
             _path("--figures", several=True),
             _path("--datasets", several=True),
+            _path("--transfers", "transfer.json of the estimators that have one", several=True, required=False),
+            _path("--network", "states.json of a study of networks", required=False),
         ],
     ),
     "report_index": (

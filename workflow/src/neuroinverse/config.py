@@ -8,8 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from neuroinverse.errors import ConfigError
-from neuroinverse.study import Study
+from neuroinverse.errors import ConfigError, require_known
+from neuroinverse.study import DATASETS, Study
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 # relative to the working directory, as Snakemake resolves config files: `--directory` gives a run its own config
@@ -65,6 +65,8 @@ def load_study(study: str | Path, scale: str, master_seed: int) -> Study:
         raise ConfigError(f"{path}: scale {scale!r} is unknown; there are {', '.join(content['scales'])}")
     merged = _merge(content, content["scales"][scale], f"scales.{scale}")
     _validate(merged, "study.schema.json", f"{path} at scale {scale}")
+    # a name mistyped in a scale would be one more dataset, and the one that was meant would keep its size
+    require_known(f"{path} at scale {scale}: datasets", merged["datasets"], content["datasets"])
     try:
         return Study(name=path.stem, scale=scale, master_seed=master_seed, settings=merged)
     except ConfigError as error:
@@ -82,9 +84,18 @@ def _read_yaml(path: Path):
 
 
 def _merge(base: Mapping, over: Mapping, where: str) -> dict:
-    """Base with every value of `over` put in its place; `scales` itself stays behind."""
+    """Base with every value of `over` put in its place, and what is null there left out.
+
+    Raises:
+        ConfigError: If there is nothing to leave out.
+    """
     merged = {k: v for k, v in base.items()}
     for key, value in over.items():
+        if value is None:
+            if key not in base:
+                raise ConfigError(f"{where}.{key}: null leaves a key out, and there is no {key!r}; remove the line")
+            del merged[key]
+            continue
         inside = isinstance(value, Mapping) and isinstance(base.get(key), Mapping)
         merged[key] = _merge(base[key], value, f"{where}.{key}") if inside else value
     return merged
@@ -117,6 +128,12 @@ def _explain(error) -> str:
             f" of {error.instance['name']!r}" if isinstance(error.instance, dict) and "name" in error.instance else ""
         )
         return f"{where}{name}: missing {', '.join(repr(m) for m in missing)}; add it"
+    if error.validator == "type" and list(error.absolute_path)[:-1] == ["datasets"]:
+        (key,) = list(error.absolute_path)[1:]
+        known = ["shard_size", *DATASETS]
+        close = difflib.get_close_matches(str(key), known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+        return f"datasets: unknown key {key!r} ({hint}); a further dataset has a section with n"
     if error.validator == "type" and isinstance(error.instance, str) and _NUMBER.fullmatch(error.instance):
         mantissa, exponent = error.instance.lower().split("e")
         dot = "" if "." in mantissa else ".0"

@@ -26,8 +26,8 @@ from neuroinverse.provenance import canonical, collect
 from neuroinverse.simulators.base import Signal
 
 FORMAT = "neuroinverse-shard-1"
-OK, NOT_FINITE, RAISED = 0, 1, 2
-STATUS_NAMES = {OK: "ok", NOT_FINITE: "not finite", RAISED: "raised an error"}
+OK, NOT_FINITE, RAISED, SILENT = 0, 1, 2, 3
+STATUS_NAMES = {OK: "ok", NOT_FINITE: "not finite", RAISED: "raised an error", SILENT: "silent"}
 CHUNK_BYTES = 1 << 20
 AGAIN = "It is put aside; run the same target again to simulate it anew"
 
@@ -112,11 +112,20 @@ def _describe_signal(data: h5py.Dataset, signal: Signal) -> None:
     data.attrs["unit"] = fixed(signal.unit)
     data.attrs["dt_ms"] = signal.dt_ms
     data.attrs["t0_ms"] = signal.t0_ms
+    if signal.may_be_nan:
+        data.attrs["may_be_nan"] = True
 
 
 def _read_signals(file: h5py.File) -> dict[str, Signal]:
     return {
-        name: Signal(name, text(d.attrs, "unit"), float(d.attrs["dt_ms"]), d.shape[1:], float(d.attrs["t0_ms"]))
+        name: Signal(
+            name,
+            text(d.attrs, "unit"),
+            float(d.attrs["dt_ms"]),
+            d.shape[1:],
+            float(d.attrs["t0_ms"]),
+            bool(d.attrs.get("may_be_nan", False)),
+        )
         for name, d in file["signals"].items()
     }
 
@@ -282,16 +291,23 @@ class Dataset:
 
     @property
     def n_failed(self) -> int:
-        """Simulations whose status is not ok."""
-        return self.n - self.status_counts[STATUS_NAMES[OK]]
+        """Simulations whose status is neither ok nor silent."""
+        return self.n - self.status_counts[STATUS_NAMES[OK]] - self.n_silent
 
     @property
-    def stimulus(self) -> np.ndarray:
-        """The stimulus over the stored window, in the simulator's unit, shape (time,)."""
+    def n_silent(self) -> int:
+        """Networks in which nothing spiked."""
+        # files of before there were networks do not count them
+        return self.status_counts.get(STATUS_NAMES[SILENT], 0)
+
+    @property
+    def stimulus(self) -> np.ndarray | None:
+        """The stimulus over the stored window, in the simulator's unit, shape (time,); None where there is none."""
         from neuroinverse.simulators import make_simulator
 
         simulator = make_simulator(self.spec["simulation"])
-        return simulator.stimulus()[simulator.window]
+        stimulus = simulator.stimulus()
+        return None if stimulus is None else stimulus[simulator.window]
 
     def read(self, name: str, start: int, stop: int) -> np.ndarray:
         """Rows start to stop of theta, index, status, or signals/<name>.
@@ -314,9 +330,10 @@ class Dataset:
             parts.append(part)
         return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
-    def theta(self, start: int, stop: int) -> np.ndarray:
-        """Physical parameters, shape (stop − start, K)."""
-        return self.read("theta", start, stop)
+    def theta(self, start: int, stop: int, names: Sequence[str] | None = None) -> np.ndarray:
+        """Physical parameters, all or those named, shape (stop − start, K)."""
+        columns = [self.parameters.names.index(name) for name in names or self.parameters.names]
+        return self.read("theta", start, stop)[:, columns]
 
     def index(self, start: int, stop: int) -> np.ndarray:
         """Indices of the simulations, shape (stop − start,)."""

@@ -1,36 +1,43 @@
 """A checked study: its datasets, shards and estimators, and the specification of every step.
 
 A specification is exactly what a step depends on. Snakemake compares it with that of the last run, so it alone decides
-what runs again; each carries the `version` of its stage, raised when the meaning of the stage changes.
+what runs again; each carries the `version` of its stage, raised when the meaning of the stage changes. What a step
+depends on without reading it enters as a digest.
 """
 
 import functools
 import hashlib
+import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
+from neuroinverse.checks import check_study
 from neuroinverse.errors import ConfigError
-from neuroinverse.estimators.architecture import complete, layer_shapes
-from neuroinverse.features import feature_shape
+from neuroinverse.estimators.architecture import complete
+from neuroinverse.features import feature_shape, split
 from neuroinverse.parameters import ParameterSpace
-from neuroinverse.provenance import version
+from neuroinverse.provenance import digest, version
+from neuroinverse.sampling import resolve
 from neuroinverse.simulators import make_simulator, mechanism_files, simulator_class
 from neuroinverse.simulators.base import Signal
 
-# what the folds learn from; what their stated error is fitted to; what everything is measured on
+# every study has these: what the folds learn from; what their stated error is fitted to; what everything is measured on
 DATASETS = ("train", "calibration", "test")
 VERSIONS = MappingProxyType(
     {
         "compile_mechanisms": 1,
+        "compute_kernel": 1,
         "simulate_shard": 1,
         "index_dataset": 1,
         "train_fold": 1,
         "ensemble_folds": 1,
         "evaluate": 1,
         "scaling": 1,
+        "transfer": 1,
+        "network_states": 1,
         "report": 1,
         "report_index": 1,
     }
@@ -57,47 +64,7 @@ class Study:
     settings: Mapping
 
     def __post_init__(self):
-        self._check_parameters()
-        make_simulator(self._simulation_spec("test")).stimulus()
-        signals = self.signals
-        for name, estimator in self.settings["estimators"].items():
-            if estimator["signal"] not in signals:
-                raise ConfigError(
-                    f"estimators.{name}.signal: {estimator['signal']!r} is unknown; "
-                    f"the simulator gives {', '.join(signals)}"
-                )
-            try:
-                n, channels = feature_shape(estimator["features"], signals[estimator["signal"]])
-                layer_shapes(n, channels, estimator["hyperparameters"])
-            except ConfigError as error:
-                raise ConfigError(f"estimators.{name}.{error}") from error
-            self._check_sizes(name, estimator)
-
-    def _check_parameters(self) -> None:
-        offered = simulator_class(self.settings["simulator"]).parameters
-        names = [p["name"] for p in self.settings["parameters"]]
-        repeated = {n for n in names if names.count(n) > 1}
-        if repeated:
-            raise ConfigError(f"parameters: {', '.join(sorted(repeated))} named twice")
-        for p in self.parameters.parameters:
-            if p.name not in offered:
-                raise ConfigError(f"parameters: the simulator has no {p.name!r}; it has {', '.join(offered)}")
-            if p.unit != offered[p.name].unit:
-                raise ConfigError(
-                    f"parameter {p.name}: unit is {p.unit!r}; the simulator takes {offered[p.name].unit!r}"
-                )
-
-    def _check_sizes(self, name: str, estimator: Mapping) -> None:
-        for n in [self.n("train"), *estimator.get("scaling", ())]:
-            if n < 2 * estimator["folds"]:
-                raise ConfigError(
-                    f"estimators.{name}: {n} training simulations are too few for {estimator['folds']} folds"
-                )
-            if estimator.get("scaling") and n % self.shard_size:
-                raise ConfigError(
-                    f"estimators.{name}.scaling: {n} must be a multiple of datasets.shard_size "
-                    f"({self.shard_size}), so that all sizes share their shards"
-                )
+        check_study(self)
 
     # --- parts -------------------------------------------------------------------------------------------------
 
@@ -106,10 +73,37 @@ class Study:
         """The prior."""
         return ParameterSpace.from_table(self.settings["parameters"])
 
-    @functools.cached_property
-    def signals(self) -> dict[str, Signal]:
-        """The simulator's outputs by name."""
-        return {s.name: s for s in make_simulator(self._simulation_spec("train")).signals}
+    def space(self, dataset: str) -> ParameterSpace:
+        """The parameters of a dataset, with ranges of its own where it has some."""
+        ranges = self.settings["datasets"][dataset.partition("@")[0]].get("ranges", {})
+        ends = {name: {"low": low, "high": high} for name, (low, high) in ranges.items()}
+        return ParameterSpace(tuple(replace(p, **ends.get(p.name, {})) for p in self.parameters.parameters))
+
+    def estimator_space(self, estimator: str) -> ParameterSpace:
+        """What an estimator infers: its parameters, or all, over the ranges that it is trained on."""
+        space = self.space(self.training_dataset(estimator))
+        names = self.estimator(estimator).get("parameters", space.names)
+        return ParameterSpace(tuple(p for p in space.parameters if p.name in names))
+
+    @functools.cache  # noqa: B019 - a study lives as long as the run
+    def signals_of(self, dataset: str) -> dict[str, Signal]:
+        """The simulator's outputs in a dataset by name."""
+        return {s.name: s for s in make_simulator(self.scenario(dataset)).signals}
+
+    def input_signal(self, estimator: str) -> Signal:
+        """What an estimator takes."""
+        return self.signals_of(self.training_dataset(estimator).partition("@")[0])[self.estimator(estimator)["signal"]]
+
+    @property
+    def datasets(self) -> list[str]:
+        """Names of all datasets, those that every study has first."""
+        return [*DATASETS, *(d for d in self.settings["datasets"] if d not in (*DATASETS, "shard_size"))]
+
+    @property
+    def report_datasets(self) -> list[str]:
+        """Names of the datasets behind the report: those that every study has, and those that estimators name."""
+        named = {d for e in self.estimators for d in (self.training_dataset(e), *self.transfer_datasets(e))}
+        return [d for d in self.datasets if d in {*DATASETS, *named, *self.network_datasets}]
 
     @property
     def shard_size(self) -> int:
@@ -119,7 +113,13 @@ class Study:
     def n(self, dataset: str) -> int:
         """Simulations in a dataset; "train@2000" is the first 2000 of the training set."""
         base, _, size = dataset.partition("@")
-        return int(size) if size else self.settings["datasets"][base]["n"]
+        if base not in self.datasets:
+            raise ConfigError(f"study {self.name} has no dataset {base!r}; it has {', '.join(self.datasets)}")
+        return int(size) if size else self.sampling(base)[0]
+
+    def sampling(self, dataset: str) -> tuple[int, dict | None]:
+        """How a dataset's parameters are chosen: see `sampling.resolve`."""
+        return resolve(f"datasets.{dataset}", self.settings["datasets"][dataset], self.space(dataset))
 
     def shards(self, dataset: str) -> list[str]:
         """Names of the dataset's shards, "00000" and so on."""
@@ -138,9 +138,13 @@ class Study:
         return list(self.settings["estimators"])
 
     def training_dataset(self, estimator: str) -> str:
-        """The dataset an estimator is trained on: "train", or "train@n" for an estimator "name@n"."""
-        size = estimator.partition("@")[2]
-        return f"train@{size}" if size else "train"
+        """The dataset an estimator is trained on: its own, "train", or "train@n" for an estimator "name@n"."""
+        dataset, size = self.estimator(estimator).get("dataset", "train"), estimator.partition("@")[2]
+        return f"{dataset}@{size}" if size else dataset
+
+    def transfer_datasets(self, estimator: str) -> list[str]:
+        """What `transfer` measures an estimator on: the test set, and the datasets it names."""
+        return list(dict.fromkeys(["test", *self.estimator(estimator).get("transfer", ())]))
 
     def folds(self, estimator: str) -> list[int]:
         """The folds of an estimator."""
@@ -152,37 +156,80 @@ class Study:
         return mechanism_files(self.settings["simulator"])
 
     @property
-    def steps(self) -> int:
-        """Time steps of one simulation."""
-        return make_simulator(self._simulation_spec("train")).n_steps
+    def core_seconds(self) -> float:
+        """Core time of one simulation (s), err high."""
+        return make_simulator(self.scenario("train")).core_seconds
+
+    @property
+    def worker_mb(self) -> int:
+        """Memory of one process that simulates (MB), err high."""
+        return make_simulator(self.scenario("train")).worker_mb
 
     def megabytes(self, dataset: str, signal: str | None = None) -> float:
         """Size of a dataset, or of one of its signals."""
-        floats = sum(_product(s.shape) for s in self.signals.values() if signal in (None, s.name))
+        signals = self.signals_of(dataset.partition("@")[0]).values()
+        floats = sum(math.prod(s.shape) for s in signals if signal in (None, s.name))
         return self.n(dataset) * floats * 4 / 1e6
+
+    def training_megabytes(self, estimator: str) -> float:
+        """Size of what a training keeps in memory: features that need no fitting."""
+        first = split(self.estimator(estimator)["features"])[0]
+        values = math.prod(feature_shape(first, self.input_signal(estimator)))
+        return self.n(self.training_dataset(estimator)) * values * 4 / 1e6
 
     # --- specifications ------------------------------------------------------------------------------------------
 
-    def _simulation_spec(self, dataset: str) -> dict:
-        """What every trace of a dataset depends on."""
-        section = dict(self.settings["simulator"])
-        spec = {
+    def scenario(self, dataset: str) -> dict:
+        """The settings behind every trace of a dataset: the study's, with the dataset's own put in their place."""
+        base = dataset.partition("@")[0]
+        section, own = dict(self.settings["simulator"]), self.settings["datasets"][base]
+        for key in ("fixed", "options"):
+            if own.get(key):
+                section[key] = dict(section.get(key, {})) | dict(own[key])
+        return {
             "version": VERSIONS["simulate_shard"],
             "master_seed": self.master_seed,
             "study": self.name,
-            "dataset": dataset.partition("@")[0],
+            "dataset": base,
             "simulator": section,
-            "parameters": [{k: v for k, v in p.items() if k != "description"} for p in self.parameters.to_table()],
+            "parameters": [{k: v for k, v in p.items() if k != "description"} for p in self.space(base).to_table()],
             "protocol": dict(self.settings["protocol"]),
         }
+
+    def _simulation_spec(self, dataset: str) -> dict:
+        """What every trace of a dataset depends on."""
+        spec = self.scenario(dataset)
+        base, section = spec["dataset"], spec["simulator"]
+        sampling = self.sampling(base)[1]
+        if sampling:
+            spec["sampling"] = sampling
         if "path" in section:
             spec["source_sha256"] = _sha256(Path(section["path"]))
         if self.mechanisms:
             spec |= self._mechanism_sums()
-        stimulus = self.settings["protocol"]["stimulus"]
+        if self.needs_kernel:
+            spec["kernel"] = digest(self.kernel_spec())
+        stimulus = self.settings["protocol"].get("stimulus", {})
         if Path(stimulus.get("path", "")).is_file():
             spec["stimulus_sha256"] = _sha256(Path(stimulus["path"]))
         return spec
+
+    @property
+    def needs_kernel(self) -> bool:
+        """Whether the simulator needs the file that `compute_kernel` makes."""
+        return simulator_class(self.settings["simulator"]).needs_kernel
+
+    def kernel_spec(self) -> dict:
+        """Specification of `compute_kernel`. The study's name is not in it: the same settings give the same kernel."""
+        simulator = make_simulator(self.scenario("train"))
+        return {
+            "version": VERSIONS["compute_kernel"],
+            "neuron": version("neuron"),
+            "lfpykit": version("lfpykit"),
+            "seed": self.master_seed,
+            "settings": simulator.kernel_settings(),
+            "files": {str(f): _sha256(f) for f in simulator.kernel_files()},
+        }
 
     def _mechanism_sums(self) -> dict:
         return {"neuron": version("neuron"), "mechanisms": {f.name: _sha256(f) for f in self.mechanisms}}
@@ -205,8 +252,8 @@ class Study:
         """Specification of `simulate_shard`."""
         start = int(shard) * self.shard_size
         # training sets of a scaling share these shards, and go beyond the study's own size
-        sizes = [n for e in self.settings["estimators"].values() for n in e.get("scaling", ())]
-        last = max([self.n(dataset), *(sizes if dataset == "train" else ())])
+        scaled = (e for name, e in self.settings["estimators"].items() if self.training_dataset(name) == dataset)
+        last = max([self.n(dataset), *(n for e in scaled for n in e.get("scaling", ()))])
         stop = min(start + self.shard_size, last)
         return {"simulation": self.dataset_spec(dataset)["simulation"], "start": start, "stop": stop}
 
@@ -217,7 +264,7 @@ class Study:
         return {
             "version": VERSIONS["train_fold"],
             "simulation": self.dataset_spec(dataset)["simulation"],
-            "parameters": self.parameters.to_table(),
+            "parameters": self.estimator_space(estimator).to_table(),
             "n": self.n(dataset),
             "signal": settings["signal"],
             "features": settings["features"],
@@ -249,10 +296,10 @@ class Study:
             "estimator": estimator,
             "kind": settings["kind"],
             "master_seed": self.master_seed,
-            "parameters": self.parameters.to_table(),
+            "parameters": self.estimator_space(estimator).to_table(),
             "signal": settings["signal"],
-            "signal_unit": self.signals[settings["signal"]].unit,
-            "stimulus_unit": self.settings["protocol"]["stimulus"]["unit"],
+            "signal_unit": self.input_signal(estimator).unit,
+            "stimulus_unit": self.settings["protocol"].get("stimulus", {}).get("unit"),
             "published": settings.get("published", {}),
             "published_source": settings.get("published_source", ""),
         }
@@ -262,16 +309,61 @@ class Study:
         sizes = self.estimator(estimator).get("scaling")
         if not sizes:
             raise ConfigError(f"study {self.name}, estimator {estimator}: add `scaling: [sizes]` to the study file")
-        return {n: estimator if n == self.n("train") else f"{estimator}@{n}" for n in sizes}
+        own = self.n(self.training_dataset(estimator))
+        return {n: estimator if n == own else f"{estimator}@{n}" for n in sizes}
 
     def scaling_spec(self, estimator: str) -> dict:
         """Specification of `scaling`."""
-        sizes = [{"n_train": n, "ensemble": self.ensemble_spec(e)} for n, e in self.scaled(estimator).items()]
+        sizes = [{"n_train": n, "ensemble": digest(self.ensemble_spec(e))} for n, e in self.scaled(estimator).items()]
         return {"version": VERSIONS["scaling"], "study": self.name, "scale": self.scale, "sizes": sizes}
+
+    def transfer_spec(self, estimator: str) -> dict:
+        """Specification of `transfer`."""
+        datasets = self.transfer_datasets(estimator)
+        return {
+            "version": VERSIONS["transfer"],
+            "ensemble": self.ensemble_spec(estimator),
+            "study": self.name,
+            "scale": self.scale,
+            "estimator": estimator,
+            "datasets": [{"simulation": self.dataset_spec(d)["simulation"], "n": self.n(d)} for d in datasets],
+        }
+
+    @property
+    def transferred(self) -> list[str]:
+        """Estimators whose error on further datasets the study asks for."""
+        return [e for e in self.estimators if self.estimator(e).get("transfer")]
+
+    @property
+    def departures(self) -> list[str]:
+        """What this scale changes beside sizes: settings of the simulator and the protocol, as "key value"."""
+        own = self.settings["scales"][self.scale] if self.scale != "paper" else {}
+        return [line for key in ("simulator", "protocol") for line in _leaves(own.get(key, {}), key)]
+
+    @property
+    def network_datasets(self) -> list[str]:
+        """The datasets of the example states and of the phase diagram; empty where the study asks for neither."""
+        network = self.settings.get("network")
+        return [network["examples"], network["phase"]] if network else []
+
+    def network_spec(self) -> dict:
+        """Specification of `network_states`."""
+        network, examples = self.settings["network"], self.network_datasets[0]
+        return {
+            "version": VERSIONS["network_states"],
+            "study": self.name,
+            "scale": self.scale,
+            "datasets": [digest(self.dataset_spec(d)) for d in self.network_datasets],
+            **make_simulator(self.scenario(examples)).populations,
+            "boxes": network.get("boxes", {}),
+            "estimators": self.estimators,
+            "evaluations": self._evaluations(),
+        }
 
     def report_spec(self) -> dict:
         """Specification of `report`."""
-        return {
+        transfers = {e: digest(self.transfer_spec(e)) for e in self.transferred}
+        spec = {
             "version": VERSIONS["report"],
             "study": self.name,
             "scale": self.scale,
@@ -279,22 +371,38 @@ class Study:
             "question": self.settings["question"],
             "references": self.settings.get("references", []),
             "estimators": self.estimators,
-            "evaluations": [self.evaluate_spec(e) for e in self.estimators],
+            "evaluations": self._evaluations(),
             "settings": {k: v for k, v in self.settings.items() if k != "scales"},
             "command": f"snakemake --profile profiles/local results/{self.name}/{self.scale}/report.html",
         }
+        if self.departures:
+            spec["departures"] = self.departures
+        if transfers:
+            spec["transfers"] = transfers
+        if self.network_datasets:
+            spec["network"] = digest(self.network_spec())
+        return spec
+
+    def _evaluations(self) -> list[dict]:
+        """What the estimators infer, and the digests of their evaluations: whole, they would outgrow a command line."""
+        return [
+            {"parameters": self.estimator_space(e).to_table(), "sha256": digest(self.evaluate_spec(e))}
+            for e in self.estimators
+        ]
+
+
+def _leaves(settings: Mapping, where: str) -> list[str]:
+    """Every value of nested settings behind its dotted key."""
+    lines = []
+    for key, value in settings.items():
+        place = f"{where}.{key}"
+        lines += _leaves(value, place) if isinstance(value, Mapping) else [f"{place} {value}"]
+    return lines
 
 
 @functools.cache
 def _sha256(path: Path) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
-def _product(shape) -> int:
-    result = 1
-    for n in shape:
-        result *= n
-    return result
 
 
 ESTIMATOR_PATTERN = re.compile(r"[a-z][a-z0-9_]*(?:@[1-9][0-9]*)?")

@@ -13,8 +13,7 @@ from neuroinverse.estimators.architecture import multiply_adds
 from neuroinverse.estimators.modelfile import read_metadata
 from neuroinverse.features import feature_shape
 from neuroinverse.records import read_records
-from neuroinverse.simulators import simulator_class
-from neuroinverse.study import DATASETS, Study
+from neuroinverse.study import Study
 
 # a request is this many times the estimate, and at least MINUTES
 SAFETY = 4.0
@@ -31,8 +30,7 @@ PASSES = 3.0
 
 def simulate_minutes(study: Study, threads: int = 1, attempt: int = 1) -> int:
     """Walltime to ask for one shard (min): a killed one begins anew, so the next attempt asks for more."""
-    seconds = study.shard_size * study.steps * simulator_class(study.settings["simulator"]).core_us_per_step * 1e-6
-    return _request(seconds / threads, attempt)
+    return _request(study.shard_size * study.core_seconds / threads, attempt)
 
 
 def join_minutes(study: Study, dataset: str, attempt: int = 1) -> int:
@@ -49,8 +47,8 @@ def train_minutes(study: Study, estimator: str, threads: int) -> int:
 def forward_multiply_adds(study: Study, estimator: str) -> int:
     """Multiply-adds of one prediction."""
     settings = study.estimator(estimator)
-    shape = feature_shape(settings["features"], study.signals[settings["signal"]])
-    return multiply_adds(*shape, settings["hyperparameters"], len(study.parameters.parameters))
+    shape = feature_shape(settings["features"], study.input_signal(estimator))
+    return multiply_adds(*shape, settings["hyperparameters"], len(study.estimator_space(estimator).parameters))
 
 
 def _request(seconds: float, attempt: int = 1) -> int:
@@ -115,23 +113,25 @@ def plan(study: Study, rates: Rates) -> dict[str, float]:
     Returns:
         simulations, shards, gigabytes, simulate_core_hours, train_core_hours, jobs.
     """
-    simulations = sum(study.n(d) for d in DATASETS)
-    shards = sum(len(study.shards(d)) for d in DATASETS)
+    datasets = study.report_datasets
+    simulations = sum(study.n(d) for d in datasets)
+    shards = sum(len(study.shards(d)) for d in datasets)
     folds = {e: len(study.folds(e)) for e in study.estimators}
     train = sum(
         rates.train[e]
         * k
-        * study.n("train")
+        * study.n(study.training_dataset(e))
         * (1 - 1 / k if k > 1 else 1)
         * study.estimator(e)["hyperparameters"]["epochs"]
         for e, k in folds.items()
     )
-    # per estimator: folds, ensemble, evaluation; per dataset: one join; mechanisms and report
-    jobs = shards + len(DATASETS) + sum(k + 2 for k in folds.values()) + 1 + bool(study.mechanisms)
+    # per estimator: folds, ensemble, evaluation, transfer where asked for; per dataset: one join; and the study's own
+    jobs = shards + len(datasets) + sum(k + 2 for k in folds.values()) + len(study.transferred)
+    jobs += 1 + bool(study.mechanisms) + study.needs_kernel + bool(study.network_datasets)
     return {
         "simulations": simulations,
         "shards": shards,
-        "gigabytes": sum(study.megabytes(d) for d in DATASETS) / 1e3,
+        "gigabytes": sum(study.megabytes(d) for d in datasets) / 1e3,
         "simulate_core_hours": simulations * rates.simulate / 3600,
         "train_core_hours": train / 3600,
         "jobs": jobs,

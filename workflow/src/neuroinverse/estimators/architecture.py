@@ -23,6 +23,8 @@ DEFAULTS = {
     "reduceLR_patience": 5,
     "earlyStop_patience": 20,
 }
+# not among those that are filled in: a network that says nothing of them keeps the specification it had without them
+ACTIVATION, BIAS = "leaky_relu", ("conv", "fc", "output")
 
 
 def complete(hyperparameters: Mapping) -> dict:
@@ -30,10 +32,27 @@ def complete(hyperparameters: Mapping) -> dict:
     return DEFAULTS | dict(hyperparameters)
 
 
+def kernels(hyperparameters: Mapping) -> list[int]:
+    """Length of the convolutions of every block.
+
+    Raises:
+        ConfigError: If a list of lengths has not one for each block.
+    """
+    kernel, blocks = hyperparameters["conv_kernel"], len(hyperparameters["conv_filter"])
+    if not isinstance(kernel, list):
+        return [kernel] * blocks
+    if len(kernel) != blocks:
+        raise ConfigError(
+            f"hyperparameters.conv_kernel: {len(kernel)} lengths for the {blocks} blocks of conv_filter; "
+            "give one for each, or a single number"
+        )
+    return kernel
+
+
 def layer_shapes(n_samples: int, n_channels: int, hyperparameters: Mapping) -> list[tuple[str, tuple[int, ...]]]:
     """Follows the shape of one input through the network.
 
-    Every entry of `conv_filter` is a block: `conv_repeat` × (convolution, leaky ReLU), then max-pooling.
+    Every entry of `conv_filter` is a block: `conv_repeat` × (convolution, activation), then max-pooling.
 
     Args:
         n_samples: Length of the feature in time.
@@ -48,11 +67,11 @@ def layer_shapes(n_samples: int, n_channels: int, hyperparameters: Mapping) -> l
     """
     h = complete(hyperparameters)
     shapes, n = [], n_samples
-    for block, filters in enumerate(h["conv_filter"], start=1):
+    for block, (filters, kernel) in enumerate(zip(h["conv_filter"], kernels(h), strict=True), start=1):
         for repeat in range(1, h["conv_repeat"] + 1):
             name = f"conv_{block}_{repeat}"
-            _require(n, h["conv_kernel"] if h["conv_padding"] == "valid" else 1, name, "conv_kernel", h, n_samples)
-            n -= h["conv_kernel"] - 1 if h["conv_padding"] == "valid" else 0
+            _require(n, kernel if h["conv_padding"] == "valid" else 1, name, "conv_kernel", h, n_samples)
+            n -= kernel - 1 if h["conv_padding"] == "valid" else 0
             shapes.append((name, (n, filters)))
         name = f"pool_{block}"
         _require(n, h["pool_len"], name, "pool_len", h, n_samples)
@@ -73,9 +92,10 @@ def multiply_adds(n_samples: int, n_channels: int, hyperparameters: Mapping, n_o
     """
     h = complete(hyperparameters)
     total, channels, flat = 0, n_channels, 0
+    each = (k for k in kernels(h) for _ in range(h["conv_repeat"]))
     for name, shape in layer_shapes(n_samples, n_channels, h):
         if name.startswith("conv"):
-            total += shape[0] * shape[1] * h["conv_kernel"] * channels
+            total += shape[0] * shape[1] * next(each) * channels
             channels = shape[1]
         flat = shape[0]
     widths = [flat, *h["fc_dims"], n_outputs]

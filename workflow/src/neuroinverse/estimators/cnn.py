@@ -2,14 +2,41 @@
 
 import numpy as np
 
-from neuroinverse.estimators.architecture import layer_shapes
-from neuroinverse.features import feature_shape
-from neuroinverse.features.voltage import apply_features
+from neuroinverse.estimators.architecture import ACTIVATION, BIAS, kernels, layer_shapes
+from neuroinverse.features import feature_shape, split
+from neuroinverse.features.chain import apply_features
 from neuroinverse.parameters import ParameterSpace
 from neuroinverse.simulators.base import Signal
 
 
-def build_model(signal: Signal, features: list, hyperparameters: dict, n_outputs: int, fit_feature):
+def feature_model(signal: Signal, features: list):
+    """The features that need no fitting: what a training computes once.
+
+    Args:
+        signal: The input.
+        features: The study's feature chain.
+
+    Returns:
+        Keras model, input (batch, time, channel) float32 in the signal's unit, output (batch, time or frequency,
+        channel); None where the chain begins with a feature that is fitted.
+    """
+    import keras
+
+    first = split(features)[0]
+    if not first:
+        return None
+    inputs = _input(signal)
+    return keras.Model(inputs, apply_features(inputs, first, signal), name="features")
+
+
+def _input(signal: Signal):
+    import keras
+
+    channels = signal.shape[1] if len(signal.shape) > 1 else 1
+    return keras.Input((signal.shape[0], channels), name=signal.name, dtype="float32")
+
+
+def build_models(signal: Signal, features: list, hyperparameters: dict, n_outputs: int, fit_feature, first=None):
     """Builds the network: physical signal in, unit parameters out.
 
     Args:
@@ -17,10 +44,12 @@ def build_model(signal: Signal, features: list, hyperparameters: dict, n_outputs
         features: The study's feature chain.
         hyperparameters: Complete hyper-parameters.
         n_outputs: Number of parameters.
-        fit_feature: See `apply_features`.
+        fit_feature: See `apply_features`; it is given what `first` makes of signals.
+        first: Output of `feature_model`.
 
     Returns:
-        Keras model, input (batch, time, channel) float32, output (batch, n_outputs) float32.
+        Two Keras models that share their weights: the whole, input (batch, time, channel) float32, output (batch,
+        n_outputs) float32; and what is trained, which takes the output of `first`.
 
     Raises:
         ConfigError: If pooling uses up the input, naming the layer.
@@ -29,33 +58,37 @@ def build_model(signal: Signal, features: list, hyperparameters: dict, n_outputs
 
     h = hyperparameters
     layer_shapes(*feature_shape(features, signal), h)
-    channels = signal.shape[1] if len(signal.shape) > 1 else 1
-    inputs = keras.Input((signal.shape[0], channels), name=signal.name, dtype="float32")
-    x = apply_features(inputs, features, signal, fit_feature)
-    for block, filters in enumerate(h["conv_filter"], start=1):
+    activation = {"leaky_relu": keras.layers.LeakyReLU, "relu": keras.layers.ReLU}[h.get("activation", ACTIVATION)]
+    bias = {kind: kind in h.get("bias", BIAS) for kind in BIAS}
+    begin = _input(signal) if first is None else first.output
+    x = apply_features(begin, split(features)[1], signal, fit_feature)
+    for block, (filters, kernel) in enumerate(zip(h["conv_filter"], kernels(h), strict=True), start=1):
         for repeat in range(1, h["conv_repeat"] + 1):
             name = f"conv_{block}_{repeat}"
-            x = keras.layers.Conv1D(filters, h["conv_kernel"], padding=h["conv_padding"], name=name)(x)
-            x = keras.layers.LeakyReLU()(x)
+            x = keras.layers.Conv1D(filters, kernel, padding=h["conv_padding"], use_bias=bias["conv"], name=name)(x)
+            x = activation()(x)
         x = keras.layers.MaxPooling1D(h["pool_len"], name=f"pool_{block}")(x)
     x = keras.layers.Flatten(name="flatten")(x)
     for i, width in enumerate(h["fc_dims"], start=1):
-        x = keras.layers.Dense(width, name=f"fc_{i}")(x)
-        x = keras.layers.LeakyReLU()(x)
+        x = keras.layers.Dense(width, use_bias=bias["fc"], name=f"fc_{i}")(x)
+        x = activation()(x)
         if h["dropFrac"] > 0:
             x = keras.layers.Dropout(h["dropFrac"], name=f"drop_{i}")(x)
     # float32 at the end keeps the loss exact under mixed precision
-    x = keras.layers.Dense(n_outputs, activation=h["lastAct"], dtype="float32", name="unit_parameters")(x)
+    x = keras.layers.Dense(
+        n_outputs, activation=h["lastAct"], use_bias=bias["output"], dtype="float32", name="unit_parameters"
+    )(x)
     if h["outAmpl"] != 1:
         x = keras.layers.Rescaling(h["outAmpl"], dtype="float32", name="out_ampl")(x)
-    return keras.Model(inputs, x, name="unit_model")
+    whole = keras.Model(begin if first is None else first.input, x, name="unit_model")
+    return whole, whole if first is None else keras.Model(begin, x, name="trained_model")
 
 
 def to_physical_model(unit_model, parameters: ParameterSpace):
     """Adds the map from unit to physical parameters, in plain Keras layers.
 
     Args:
-        unit_model: Output of `build_model`.
+        unit_model: The whole of `build_models`.
         parameters: The prior.
 
     Returns:
@@ -73,21 +106,23 @@ def to_physical_model(unit_model, parameters: ParameterSpace):
 
 
 def feature_statistics(chunks):
-    """Makes the `fit` callback of `apply_features`: mean and variance per channel over the training set.
+    """Makes the `fit` callback of `apply_features`: mean and variance over the training set.
 
     Args:
-        chunks: Called without arguments, gives arrays of signals, shape (rows, time, channel).
+        chunks: Called without arguments, gives arrays of what the chain begins with, shape (rows, time or frequency,
+            channel).
     """
     import keras
 
-    def fit(raw, x):
-        transform = keras.Model(raw, x)
+    def fit(begin, x, per_bin: bool):
+        transform = None if x is begin else keras.Model(begin, x)
+        axes = (0,) if per_bin else (0, 1)
         n, total, squares = 0, 0.0, 0.0
         for chunk in chunks():
-            values = np.asarray(transform.predict_on_batch(chunk), np.float64)
-            n += values.shape[0] * values.shape[1]
-            total = total + values.sum(axis=(0, 1))
-            squares = squares + (values**2).sum(axis=(0, 1))
+            values = np.asarray(transform.predict_on_batch(chunk) if transform else chunk, np.float64)
+            n += len(values) * (1 if per_bin else values.shape[1])
+            total = total + values.sum(axis=axes)
+            squares = squares + (values**2).sum(axis=axes)
         mean = total / n
         return mean.tolist(), np.maximum(squares / n - mean**2, 1e-12).tolist()
 

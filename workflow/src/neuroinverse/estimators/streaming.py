@@ -1,4 +1,7 @@
-"""Training data from shards through tf.data: in memory where it fits, else streamed in shuffled groups of chunks."""
+"""Training data from shards through tf.data: in memory where it fits, else streamed in shuffled groups of chunks.
+
+Features that need no fitting are computed here: once where they fit in memory, else as the batches come.
+"""
 
 from collections.abc import Iterable, Iterator
 
@@ -14,9 +17,10 @@ CHUNK = 256
 
 
 class FoldData:
-    """The simulations of one fold, as batches of (signal, unit parameters).
+    """The simulations of one fold, as batches of (features, unit parameters).
 
-    Simulation i is held out for validation in fold i mod k, whatever the shards are. Failed simulations are left out.
+    Simulation i is held out for validation in fold i mod k, whatever the shards are. Failed and silent simulations are
+    left out.
 
     Args:
         dataset: The training dataset.
@@ -24,8 +28,10 @@ class FoldData:
         parameters: The prior.
         folds: k; with k = 1 nothing is held out.
         fold: The fold.
-        memory_bytes: Memory for signals. A fold that fits is read once; else a quarter of it is shuffled at a time.
+        memory_bytes: Memory for features. A fold that fits is read once; else a quarter of it is filled with signals
+            and shuffled at a time.
         seed: Seed of the order of chunks and simulations.
+        first: Keras model of the features that need no fitting; the signals themselves when None.
 
     Raises:
         NeuroinverseError: If no simulation is left to train on or to validate with.
@@ -40,15 +46,17 @@ class FoldData:
         fold: int,
         memory_bytes: float,
         seed: int,
+        first=None,
     ):
         self.dataset, self.signal, self.parameters, self.seed = dataset, signal, parameters, seed
-        self.folds, self.fold = folds, fold
+        self.folds, self.fold, self.first = folds, fold, first
         shape = dataset.signals[signal].shape
         self.shape = shape if len(shape) > 1 else (*shape, 1)
         self.chunks = [(i, min(i + CHUNK, dataset.n)) for i in range(0, dataset.n, CHUNK)]
         bytes_each = 4 * int(np.prod(self.shape))
-        self.fits = dataset.n * bytes_each <= memory_bytes
-        self.group = len(self.chunks) if self.fits else max(1, int(memory_bytes / 4 / (CHUNK * bytes_each)))
+        self.feature_shape = tuple(first.output.shape[1:]) if first else self.shape
+        self.fits = dataset.n * 4 * int(np.prod(self.feature_shape)) <= memory_bytes
+        self.group = max(1, int(memory_bytes / 4 / (CHUNK * bytes_each)))
         self._kept: dict[bool, tuple[np.ndarray, np.ndarray]] = {}
         self.error: BaseException | None = None
         counts = np.sum([self._counts(*chunk) for chunk in self.chunks], axis=0)
@@ -68,18 +76,31 @@ class FoldData:
         return self._rows(start, stop, False).sum(), self._rows(start, stop, True).sum()
 
     def _read(self, chunks: Iterable[int], validation: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Signals, shape (rows, time, channel), and unit parameters, shape (rows, K), of some chunks."""
+        """What is kept in memory, shape (rows, time or frequency, channel), and unit parameters, shape (rows, K).
+
+        That is features where all of them fit, else signals.
+        """
         xs, ys = [], []
         for start, stop in (self.chunks[c] for c in chunks):
             rows = self._rows(start, stop, validation)
-            xs.append(self.dataset.signal(self.signal, start, stop)[rows].reshape(-1, *self.shape))
-            ys.append(self.parameters.to_unit(self.dataset.theta(start, stop)[rows]).astype(np.float32))
+            x = self.dataset.signal(self.signal, start, stop)[rows].reshape(-1, *self.shape)
+            xs.append(self._extract(x) if self.fits else x)
+            theta = self.dataset.theta(start, stop, self.parameters.names)[rows]
+            ys.append(self.parameters.to_unit(theta).astype(np.float32))
         return np.concatenate(xs), np.concatenate(ys)
+
+    def _extract(self, x: np.ndarray) -> np.ndarray:
+        if self.first is None:
+            return x
+        return np.asarray(self.first.predict_on_batch(x)) if len(x) else np.empty((0, *self.feature_shape), np.float32)
+
+    def _keep(self, validation: bool) -> None:
+        """Reads what fits in memory; not left to the generator, which runs in a thread of TensorFlow's."""
+        if self.fits and validation not in self._kept:
+            self._kept[validation] = self._read(range(len(self.chunks)), validation)
 
     def _groups(self, order, validation: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         if self.fits:
-            if validation not in self._kept:
-                self._kept[validation] = self._read(range(len(self.chunks)), validation)
             yield self._kept[validation]
         else:
             for i in range(0, len(order), self.group):
@@ -87,6 +108,7 @@ class FoldData:
 
     def training(self, epoch: int, batch_size: int) -> tf.data.Dataset:
         """Shuffled batches of one epoch; the order depends on (seed, epoch) alone, so a resumed training repeats it."""
+        self._keep(False)
         rng = np.random.default_rng([self.seed, epoch])
         order = rng.permutation(len(self.chunks))
 
@@ -99,6 +121,7 @@ class FoldData:
 
     def validation(self, batch_size: int = 256) -> tf.data.Dataset:
         """Batches of the held-out simulations in the order of their index."""
+        self._keep(True)
 
         def in_order():
             for x, y in self._groups(range(len(self.chunks)), True):
@@ -106,11 +129,13 @@ class FoldData:
 
         return self._dataset(in_order, batch_size, self.n_validation)
 
-    def training_signals(self, batch_size: int = CHUNK) -> Iterator[np.ndarray]:
-        """Signals of the training part in blocks, shape (rows, time, channel), for statistics of features."""
+    def training_features(self, batch_size: int = CHUNK) -> Iterator[np.ndarray]:
+        """Features of the training part in blocks, shape (rows, time or frequency, channel), for their statistics."""
+        self._keep(False)
         for x, _ in self._groups(range(len(self.chunks)), False):
             for i in range(0, len(x), batch_size):
-                yield x[i : i + batch_size]
+                block = x[i : i + batch_size]
+                yield block if self.fits else self._extract(block)
 
     def _dataset(self, groups, batch_size: int, total: int) -> tf.data.Dataset:
         def batches():
@@ -126,10 +151,12 @@ class FoldData:
                 raise
 
         specs = (
-            tf.TensorSpec((None, *self.shape), tf.float32),
+            tf.TensorSpec((None, *(self.feature_shape if self.fits else self.shape)), tf.float32),
             tf.TensorSpec((None, len(self.parameters.parameters)), tf.float32),
         )
         data = tf.data.Dataset.from_generator(batches, output_signature=specs)
+        if self.first is not None and not self.fits:
+            data = data.map(lambda x, y: (self.first(x), y))
         data = data.apply(tf.data.experimental.assert_cardinality(-(-total // batch_size)))
         return data.prefetch(tf.data.AUTOTUNE)
 

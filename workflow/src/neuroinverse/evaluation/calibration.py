@@ -1,6 +1,8 @@
 """The stated error of an ensemble, and whether it is honest: how often the truth lies within it."""
 
+import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import NormalDist
 
 import numpy as np
@@ -67,6 +69,12 @@ class ErrorModel:
     def to_dict(self) -> dict:
         """As JSON values."""
         return asdict(self)
+
+    @classmethod
+    def read(cls, path: Path) -> "ErrorModel":
+        """Reads calibration.json."""
+        content = json.loads(Path(path).read_text())
+        return cls(tuple(content["scale"]), tuple(content["floor"]))
 
 
 def half_width(level: float) -> float:

@@ -8,7 +8,7 @@ CAPTIONS = {
         "Test traces",
         "Recorded signal of test simulations, with their true parameters and the ensemble's prediction ± stated "
         "error (one standard deviation). From top to bottom the five have a larger and larger error: they lie at the "
-        "5th, 27.5th, 50th, 72.5th and 95th percentile of the test set. Bottom: the stimulus.",
+        "5th, 27.5th, 50th, 72.5th and 95th percentile of the test set. Bottom: the stimulus, where there is one.",
     ),
     "predicted_true": (
         "Predicted against true parameters",
@@ -41,5 +41,35 @@ CAPTIONS = {
         "How often the truth lies within the stated error, against how often it should. On the diagonal the error "
         "is honest, below it too small, above it too large. The spread over folds alone leaves out what all folds "
         "get wrong together.",
+    ),
+}
+
+# of the verb transfer, where a study asks for it
+TRANSFER = (
+    "Errors on other datasets",
+    "Distribution of predicted minus true on the test set and on further datasets, in unit parameters: the range of "
+    "the training spans −1 to 1. The datasets of a column share its axis, which holds at least 98 % of each; the rest "
+    "is counted as beyond.",
+)
+
+# of the verb network_states, where a study asks for it
+NETWORK = {
+    "example_states": (
+        "Example networks",
+        "Spikes of sampled neurons (excitatory blue, inhibitory red), rates of both populations, the LFP at each "
+        "contact around its mean, and its power spectra, the deeper the contact the paler. Times count from the start "
+        "of the recording.",
+    ),
+    "phase_diagram": (
+        "Phase diagram",
+        "Mean firing rate of excitatory neurons, coefficient of variation of their interspike intervals, and "
+        "synchrony, the standard deviation over the mean of the rate that all neurons share, in bins of 1 ms. Blank "
+        "where too few neurons spike. Frames are the boxes from which parameters are drawn.",
+    ),
+    "errors_by_state": (
+        "Error by state of the network",
+        "Mean absolute error on the test set, by the state of the network that was recorded: irregular where the "
+        "coefficient of variation of interspike intervals is above 0.4, synchronous where synchrony is above 0.55. In "
+        "brackets the number of test networks.",
     ),
 }

@@ -195,7 +195,7 @@ def learning_curves(histories):
 
 
 def examples(predictions: Predictions, traces: Sequence[Example], signal, unit: str, stimulus, stimulus_unit: str):
-    """Test traces with their true and predicted parameters, the stimulus below them.
+    """Test traces with their true and predicted parameters, and the stimulus, where there is one, below them.
 
     Up to four parameters are written above each trace; more are drawn beside it in unit space.
 
@@ -221,11 +221,7 @@ def examples(predictions: Predictions, traces: Sequence[Example], signal, unit: 
         )  # fmt: skip
         for k, (example, axis) in enumerate(zip(traces, axes[:, 0], strict=False)):
             time = signal.t0_ms + signal.dt_ms * np.arange(len(example.signal))
-            channels = np.asarray(example.signal).reshape(len(time), -1)
-            shades = [BLUE, ORANGE, style.GREEN, GREY]
-            for c, channel in enumerate(channels.T):
-                axis.plot(time, channel, linewidth=0.6, color=shades[c % len(shades)])
-            axis.set_ylabel(style.unit_text(unit) or "no unit")
+            _draw_channels(axis, time, np.asarray(example.signal).reshape(len(time), -1), unit)
             axis.margins(x=0.01)
             axis.set_title(_short_title(predictions, example.row) if beside else titles[k], fontsize=7.5)
             if beside:
@@ -246,6 +242,24 @@ def examples(predictions: Predictions, traces: Sequence[Example], signal, unit: 
         axes[-1, 0].set_xlabel("time (ms)")
         figure.suptitle(with_unit(signal.name.replace("_", " "), unit), x=0.01, ha="left", fontsize=8.5)
     return figure
+
+
+def _draw_channels(axis, time: np.ndarray, channels: np.ndarray, unit: str) -> None:
+    """Few channels on one axis as they are; many, such as the contacts of a probe, one below the other."""
+    shades = [BLUE, ORANGE, style.GREEN, GREY]
+    if channels.shape[1] <= len(shades):
+        for channel, shade in zip(channels.T, shades, strict=False):
+            axis.plot(time, channel, linewidth=0.6, color=shade)
+        axis.set_ylabel(style.unit_text(unit) or "no unit")
+        return
+    middle = np.median(channels, axis=0)
+    low, high = np.quantile(channels - middle, (0.005, 0.995))
+    # a digit is as exact as the eye
+    step = float(f"{max(high - low, 1e-30):.0e}")
+    places = -step * np.arange(channels.shape[1])
+    axis.plot(time, channels - middle + places, linewidth=0.4, color=BLUE)
+    axis.set_yticks(places[[0, -1]], [1, channels.shape[1]])
+    axis.set_ylabel(f"channels,\n{style.exact(step)} {style.unit_text(unit)} apart", fontsize=7)
 
 
 def _example_title(predictions: Predictions, row: int) -> str:

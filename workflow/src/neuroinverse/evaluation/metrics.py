@@ -1,7 +1,7 @@
 """Errors of an estimator on a test set, in physical units and in unit parameters."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +45,52 @@ class Predictions:
     n_unpredicted: int = 0
     seconds_per_trace: float | None = None
 
+    @classmethod
+    def from_units(
+        cls,
+        space: ParameterSpace,
+        index: np.ndarray,
+        true: np.ndarray,
+        folds: Iterable[np.ndarray],
+        mean: np.ndarray,
+        sd_unit: np.ndarray,
+        error_unit: np.ndarray,
+        seconds_per_trace: float | None = None,
+    ) -> "Predictions":
+        """Makes predictions of an ensemble's answers, of which rows that are not finite are left out.
+
+        Args:
+            space: The parameters.
+            index: Index of each simulation, shape (n,).
+            true: True parameters, physical units, shape (n, n_parameters).
+            folds: Unit parameters of every fold, shape (n, n_parameters) each.
+            mean: Ensemble mean, physical units, shape (n, n_parameters).
+            sd_unit: Standard deviation over folds, unit space, shape (n, n_parameters).
+            error_unit: Stated error, unit space, shape (n, n_parameters).
+            seconds_per_trace: Time that a prediction took (s).
+
+        Raises:
+            ValueError: If no row is finite.
+        """
+        finite = np.isfinite(true).all(axis=1) & np.isfinite(mean).all(axis=1)
+        if not finite.any():
+            raise ValueError(f"none of the {len(finite)} predictions is a finite number")
+        true_unit, mean_unit = space.to_unit(true[finite]), space.to_unit(mean[finite])
+        return cls(
+            space=space,
+            index=index[finite],
+            true=true[finite],
+            mean=mean[finite],
+            true_unit=true_unit,
+            mean_unit=mean_unit,
+            sd_unit=sd_unit[finite],
+            error_unit=error_unit[finite],
+            out_of_range=np.abs(mean_unit).max(axis=1),
+            mse_unit_folds=tuple(mse(fold[finite], true_unit) for fold in folds),
+            n_unpredicted=int((~finite).sum()),
+            seconds_per_trace=seconds_per_trace,
+        )
+
     @property
     def residual_unit(self) -> np.ndarray:
         """Ensemble mean minus truth, unit space, shape (n, n_parameters)."""
@@ -73,7 +119,7 @@ def read_predictions(path: Path | str, space: ParameterSpace) -> Predictions:
     table = pq.read_table(path)
     names = space.names
     folds = fold_numbers(table.column_names, names)
-    wanted = ["index", "out_of_range"]
+    wanted = ["index"]
     wanted += [f"{name}_{part}" for name in names for part in ("true", "mean", "sd", "error")]
     missing = sorted(set(wanted) - set(table.column_names))
     if missing or not folds:
@@ -85,32 +131,24 @@ def read_predictions(path: Path | str, space: ParameterSpace) -> Predictions:
     def columns(part):
         return np.column_stack([table[f"{name}_{part}"].to_numpy() for name in names]).astype(np.float64)
 
-    true, mean = columns("true"), columns("mean")
-    finite = np.isfinite(true).all(axis=1) & np.isfinite(mean).all(axis=1)
-    if not finite.any():
-        raise NeuroinverseError(
-            f"{path}: none of the {len(finite)} predictions is a finite number. See the logs of the simulations "
-            "and of the training: every test simulation failed, or the training diverged"
-        )
-    true, mean = true[finite], mean[finite]
-    true_unit = space.to_unit(true)
-    # one fold at a time: all of them at once would be the largest array of the whole stage
-    mse_folds = [mse(space.to_unit(columns(f"fold{fold}")[finite]), true_unit) for fold in folds]
     seconds = (pq.read_metadata(path).metadata or {}).get(PREDICT_SECONDS_KEY)
-    return Predictions(
-        space=space,
-        index=table["index"].to_numpy()[finite],
-        true=true,
-        mean=mean,
-        true_unit=true_unit,
-        mean_unit=space.to_unit(mean),
-        sd_unit=columns("sd")[finite],
-        error_unit=columns("error")[finite],
-        out_of_range=table["out_of_range"].to_numpy()[finite].astype(np.float64),
-        mse_unit_folds=tuple(mse_folds),
-        n_unpredicted=int((~finite).sum()),
-        seconds_per_trace=None if seconds is None else float(seconds),
-    )
+    try:
+        return Predictions.from_units(
+            space,
+            table["index"].to_numpy(),
+            columns("true"),
+            # one fold at a time: all of them at once would be the largest array of the whole stage
+            (space.to_unit(columns(f"fold{fold}")) for fold in folds),
+            columns("mean"),
+            columns("sd"),
+            columns("error"),
+            None if seconds is None else float(seconds),
+        )
+    except ValueError as error:
+        raise NeuroinverseError(
+            f"{path}: {error}. See the logs of the simulations and of the training: every test simulation failed, or "
+            "the training diverged"
+        ) from error
 
 
 def fold_numbers(columns: Sequence[str], names: Sequence[str]) -> list[int]:

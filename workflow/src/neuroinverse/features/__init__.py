@@ -1,7 +1,8 @@
 """Transforms from signals to the estimator's input.
 
 A feature is described in a study as one mapping, {name: settings}. Its arithmetic on shapes (here) needs no Keras, so
-that a study is checked before any work; its layers (`voltage.py`) are plain Keras and travel inside the saved model.
+that a study is checked before any work; its layers (`voltage.py`, `spectrum.py`, joined in `chain.py`) are plain Keras
+and travel inside the saved model.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,15 +27,51 @@ def window_samples(settings: Mapping, signal_dt_ms: float, t0_ms: float, n: int)
     return slice(start, stop)
 
 
+def segment_samples(settings: Mapping, dt_ms: float, n: int) -> tuple[int, int]:
+    """Length of a segment of Welch's method and the step from one to the next, in samples.
+
+    Raises:
+        ConfigError: If a segment is no whole number of samples, or longer than the signal.
+    """
+    length = round(settings["segment_ms"] / dt_ms)
+    if length < 2 or abs(length * dt_ms - settings["segment_ms"]) > 1e-6 * dt_ms * length:
+        raise ConfigError(
+            f"features.welch: segment_ms {settings['segment_ms']:g} is no whole number of samples of {dt_ms:g} ms, "
+            "two or more"
+        )
+    if length > n:
+        raise ConfigError(
+            f"features.welch: segment_ms {settings['segment_ms']:g} is longer than the signal's {n * dt_ms:g} ms"
+        )
+    return length, length - min(int(settings.get("overlap", 0.5) * length), length - 1)
+
+
+def split(features: Sequence[Mapping]) -> tuple[list[Mapping], list[Mapping]]:
+    """Parts a chain before the first feature that is fitted to the training set.
+
+    What comes before has nothing to learn, so that a training computes it once and not in every epoch.
+    """
+    fitted = [i for i, feature in enumerate(features) if "standardize" in feature]
+    first = fitted[0] if fitted else len(features)
+    return list(features[:first]), list(features[first:])
+
+
 def feature_shape(features: Sequence[Mapping], signal: Signal) -> tuple[int, int]:
-    """Shape (time, channel) of what the chain of features makes of a signal.
+    """Shape (time or frequency, channel) of what the chain of features makes of a signal.
 
     Raises:
         ConfigError: If a feature does not fit the signal.
     """
     n, channels = signal.shape[0], signal.shape[1] if len(signal.shape) > 1 else 1
+    spectrum = False
     for feature in features:
         ((name, settings),) = feature.items()
+        if spectrum and name in ("window", "log_voltage", "welch"):
+            raise ConfigError(f"features.{name}: takes a signal, and welch has made a spectrum; put it before welch")
+        if name == "log_power" and not spectrum:
+            raise ConfigError("features.log_power: takes a spectrum; put welch before it")
+        if name == "welch":
+            n, spectrum = segment_samples(settings, signal.dt_ms, n)[0] // 2 + 1, True
         if name == "window":
             kept = window_samples(settings, signal.dt_ms, signal.t0_ms, n)
             n = kept.stop - kept.start

@@ -9,6 +9,7 @@ from neuroinverse.simulators.base import Simulator
 
 # name in a study: module and class
 SIMULATORS = {
+    "brunel": "brunel:Brunel",
     "hh_point": "hh_point:HHPoint",
     "izhikevich": "izhikevich:Izhikevich",
 }
@@ -62,8 +63,14 @@ def mechanism_files(simulator: dict) -> list[Path]:
     return files
 
 
-def make_simulator(spec: dict, library: Path | None = None) -> Simulator:
-    """Makes the simulator of a dataset's specification, with its parameters, protocol and options."""
+def make_simulator(spec: dict, library: Path | None = None, kernel: Path | None = None) -> Simulator:
+    """Makes the simulator of a dataset's specification, with its parameters, protocol and options.
+
+    Args:
+        spec: The dataset's specification: `simulator`, `parameters`, `protocol`, `master_seed`.
+        library: Compiled mechanisms, where the simulator has some.
+        kernel: What `compute_kernel` made, where the simulator needs it.
+    """
     section = spec["simulator"]
     return simulator_class(section)(
         free=[p["name"] for p in spec["parameters"]],
@@ -72,5 +79,6 @@ def make_simulator(spec: dict, library: Path | None = None) -> Simulator:
         engine=section.get("engine"),
         options=section.get("options"),
         library=library,
+        kernel=kernel,
         master_seed=spec["master_seed"],
     )

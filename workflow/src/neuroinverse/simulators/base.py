@@ -28,6 +28,7 @@ class Signal:
         dt_ms: Sampling interval (ms).
         shape: Shape of one simulation's array: (time,) or (time, channel).
         t0_ms: Time of the first sample (ms).
+        may_be_nan: Whether NaN says "undefined" here, and not that the simulation failed.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Signal:
     dt_ms: float
     shape: tuple[int, ...]
     t0_ms: float = 0.0
+    may_be_nan: bool = False
 
 
 class Simulator(ABC):
@@ -45,10 +47,12 @@ class Simulator(ABC):
     Args:
         free: Names of the inferred parameters: the columns of theta.
         fixed: Values for other parameters, by name, in the parameter's unit; defaults hold where it is silent.
-        protocol: `dt_ms`, `duration_ms`, `stimulus`, and optionally `record_ms`, the stored window.
+        protocol: `dt_ms`, `duration_ms`, optionally `record_ms`, the stored window, and `stimulus` where the simulator
+            takes one.
         engine: One of `engines`; the first, the reference, where it is not given.
         options: What the simulator documents.
         library: Compiled mechanisms, for simulators that have `mechanisms`.
+        kernel: File that `compute_kernel` made, for simulators that need one; read in `simulate` only.
         master_seed: Seed for noise in the stimulus.
 
     Raises:
@@ -56,12 +60,18 @@ class Simulator(ABC):
     """
 
     parameters: ClassVar[Mapping[str, ParameterInfo]]
-    stimulus_unit: ClassVar[str]
+    # None: the simulator takes no stimulus
+    stimulus_unit: ClassVar[str | None]
     engines: ClassVar[tuple[str, ...]] = ("python",)
     mechanisms: ClassVar[tuple[str, ...]] = ()
     # core time (us) of one simulation and time step, err high: jobs on clusters ask for time by it
     core_us_per_step: ClassVar[float] = 1.0
+    # simulations per call of `simulate`: past about 50, point cells gain little more and only delay progress; networks
+    # take one or a few
+    batch: ClassVar[int] = 50
     options: ClassVar[tuple[str, ...]] = ()
+    # whether a file made by `compute_kernel` is needed: see `kernel_settings`
+    needs_kernel: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -71,6 +81,7 @@ class Simulator(ABC):
         engine: str | None = None,
         options: Mapping | None = None,
         library: Path | None = None,
+        kernel: Path | None = None,
         master_seed: int = 0,
     ):
         name = type(self).__name__
@@ -91,16 +102,21 @@ class Simulator(ABC):
         self.engine = engine or self.engines[0]
         self.settings = dict(options or {})
         self.library = library
+        self.kernel = kernel
         self.master_seed = master_seed
         self._read_protocol(protocol)
 
     def _read_protocol(self, protocol: Mapping) -> None:
         self.dt_ms = float(protocol["dt_ms"])
-        self.stimulus_spec = protocol["stimulus"]
-        if self.stimulus_spec["unit"] != self.stimulus_unit:
+        self.stimulus_spec, name = protocol.get("stimulus"), type(self).__name__
+        if self.stimulus_unit is None:
+            if self.stimulus_spec is not None:
+                raise ConfigError(f"protocol.stimulus: {name} takes no stimulus; remove it")
+        elif self.stimulus_spec is None:
+            raise ConfigError(f"protocol: missing 'stimulus'; {name} takes one in {self.stimulus_unit!r}; add it")
+        elif self.stimulus_spec["unit"] != self.stimulus_unit:
             raise ConfigError(
-                f"protocol.stimulus.unit is {self.stimulus_spec['unit']!r}; "
-                f"{type(self).__name__} takes {self.stimulus_unit!r}"
+                f"protocol.stimulus.unit is {self.stimulus_spec['unit']!r}; {name} takes {self.stimulus_unit!r}"
             )
         self.n_steps = self._samples("duration_ms", protocol["duration_ms"])
         start, stop = protocol.get("record_ms") or (0, protocol["duration_ms"])
@@ -118,10 +134,30 @@ class Simulator(ABC):
         return samples
 
     def stimulus(self):
-        """The injected waveform, in `stimulus_unit`, float64, shape (n_steps,)."""
+        """The injected waveform, in `stimulus_unit`, float64, shape (n_steps,); None where the simulator takes none."""
+        if self.stimulus_spec is None:
+            return None
         from neuroinverse.stimuli import waveform
 
         return waveform(self.stimulus_spec, self.n_steps, self.dt_ms, self.master_seed)
+
+    @property
+    def core_seconds(self) -> float:
+        """Core time of one simulation (s), err high: jobs on clusters ask for time by it."""
+        return self.n_steps * self.core_us_per_step * 1e-6
+
+    @property
+    def worker_mb(self) -> int:
+        """Memory of one process that simulates (MB), err high: jobs ask for memory by it."""
+        return 200
+
+    def kernel_settings(self) -> dict:
+        """Everything that the kernel depends on but files and the seed, as JSON values, where `needs_kernel`."""
+        raise NotImplementedError(f"{type(self).__name__} says that it needs a kernel and not which")
+
+    def kernel_files(self) -> tuple[Path, ...]:
+        """Files that enter the kernel beside its settings, such as morphologies."""
+        return ()
 
     def columns(self, theta) -> dict:
         """All parameters by name, each of shape (batch,): the inferred ones from theta, the others fixed."""
@@ -146,5 +182,7 @@ class Simulator(ABC):
             seeds: One seed per simulation, uint64, shape (batch,).
 
         Returns:
-            Arrays by signal name, shape (batch, time[, channel]); NaN where a simulation failed.
+            Arrays by signal name, shape (batch, time[, channel]); NaN where a simulation failed. Beside the signals, a
+            network may return `silent`, bool, shape (batch,): where it is true nothing spiked, and the simulation is
+            counted and left out.
         """

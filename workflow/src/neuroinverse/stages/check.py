@@ -3,7 +3,6 @@
 from neuroinverse.config import load_study, master_seed
 from neuroinverse.estimators.architecture import layer_shapes
 from neuroinverse.features import feature_shape
-from neuroinverse.study import DATASETS
 
 
 def run(study: str, scale: str = "demo") -> None:
@@ -16,13 +15,23 @@ def run(study: str, scale: str = "demo") -> None:
     print(f"{checked.name} at scale {scale}: {checked.settings['title']}")
     for p in checked.parameters.parameters:
         print(f"  {p.name}: {p.low:g} to {p.high:g} {p.unit}, {p.scale}")
-    for dataset in DATASETS:
-        n, shards = checked.n(dataset), len(checked.shards(dataset))
-        print(f"  {dataset}: {n} simulations in {shards} shards, {checked.megabytes(dataset):.0f} MB")
+    for dataset in checked.datasets:
+        (n, sampling), shards = checked.sampling(dataset), len(checked.shards(dataset))
+        words = ["" if sampling is None else f", {sampling['kind']}"]
+        words += [f", {p.name} {p.low:g} to {p.high:g} {p.unit}" for p in _other(checked, dataset)]
+        words += ["" if dataset in checked.report_datasets else ", not for the report"]
+        size = f"{n} simulations in {shards} shards, {checked.megabytes(dataset):.0f} MB"
+        print(f"  {dataset}: {size}{''.join(words)}")
     for name in checked.estimators:
         settings = checked.estimator(name)
-        shape = feature_shape(settings["features"], checked.signals[settings["signal"]])
+        shape = feature_shape(settings["features"], checked.input_signal(name))
         layers = ", ".join(
             f"{layer} {'×'.join(map(str, s))}" for layer, s in layer_shapes(*shape, settings["hyperparameters"])
         )
         print(f"  {name}: {settings['folds']} folds; input {shape[0]}×{shape[1]}, {layers}")
+
+
+def _other(study, dataset: str) -> list:
+    """Parameters whose range is the dataset's own."""
+    pairs = zip(study.space(dataset).parameters, study.parameters.parameters, strict=True)
+    return [own for own, prior in pairs if own != prior]

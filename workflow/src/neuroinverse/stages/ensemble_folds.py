@@ -27,8 +27,8 @@ def run(
     """Fits the error model to the calibration dataset, then predicts the test dataset, both block by block.
 
     The columns, physical units unless said otherwise: index; for each parameter P P_true, P_fold0 …, P_mean (mean of
-    the folds' unit parameters), P_sd and P_error (both in unit parameters); out_of_range. Failed simulations are left
-    out.
+    the folds' unit parameters), P_sd and P_error (both in unit parameters); out_of_range. Failed and silent simulations
+    are left out.
 
     Args:
         spec: Specification of the ensemble.
@@ -44,14 +44,14 @@ def run(
     ensemble = Ensemble(models)
     signal = spec["training"]["signal"]
     spread, residual = [], []
-    for _, theta, predictions, _ in _predict(ensemble, Dataset(calibration_dataset), signal):
+    for _, theta, predictions, _ in predict_dataset(ensemble, Dataset(calibration_dataset), signal):
         spread.append(predictions.sd)
         residual.append(predictions.mean - ensemble.parameters.to_unit(theta))
     errors = ErrorModel.fit(np.concatenate(spread), np.concatenate(residual))
     seconds, rows = 0.0, 0
     with atomic(output) as temporary:
         writer = None
-        for index, theta, predictions, spent in _predict(ensemble, Dataset(test_dataset), signal):
+        for index, theta, predictions, spent in predict_dataset(ensemble, Dataset(test_dataset), signal):
             frame = _frame(ensemble.parameters, index, theta, predictions, errors)
             table = pa.Table.from_pandas(frame, preserve_index=False)
             writer = writer or pq.ParquetWriter(temporary, table.schema)
@@ -64,10 +64,22 @@ def run(
         temporary.write_text(json.dumps(content | errors.to_dict(), indent=1) + "\n")
 
 
-def _predict(
+def predict_dataset(
     ensemble: Ensemble, data: Dataset, signal: str
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Predictions, float]]:
-    """Index, physical parameters, predictions and seconds spent, for blocks of simulations that did not fail."""
+    """Predicts a dataset block by block; failed and silent simulations are left out.
+
+    Args:
+        ensemble: The folds.
+        data: The dataset.
+        signal: Name of the signal.
+
+    Yields:
+        Index, physical parameters that the ensemble infers, predictions, and seconds spent.
+
+    Raises:
+        NeuroinverseError: If every simulation failed.
+    """
     progress, found = Progress(data.n, "predictions"), False
     for start in range(0, data.n, BLOCK):
         stop = min(start + BLOCK, data.n)
@@ -81,10 +93,13 @@ def _predict(
         found, begin = True, time.perf_counter()
         predictions = ensemble.predict(signals)
         spent = time.perf_counter() - begin
-        yield data.index(start, stop)[usable], data.theta(start, stop)[usable], predictions, spent
+        theta = data.theta(start, stop, ensemble.parameters.names)[usable]
+        yield data.index(start, stop)[usable], theta, predictions, spent
     progress.close()
     if not found:
-        raise NeuroinverseError(f"{data.path}: every simulation failed; look at the logs of simulate_shard")
+        raise NeuroinverseError(
+            f"{data.path}: every simulation failed or is silent; look at the logs of simulate_shard"
+        )
 
 
 def _frame(space: ParameterSpace, index, theta, predictions: Predictions, errors: ErrorModel) -> pd.DataFrame:

@@ -80,6 +80,7 @@ def summarise(spec: dict, predicted: measures.Predictions, train, test, folds: l
         "n_train": max(int(fold["n_train"]) + int(fold["n_validation"]) for fold in folds),
         "n_test": len(predicted),
         "n_failed": train.n_failed + test.n_failed,
+        "n_silent": train.n_silent + test.n_silent,
         "n_unpredicted": predicted.n_unpredicted,
         "mse_unit": measures.mse(predicted.mean_unit, predicted.true_unit),
         "mse_unit_folds": list(predicted.mse_unit_folds),
@@ -121,7 +122,7 @@ def draw_figures(spec: dict, predicted: measures.Predictions, test, histories: l
     stimulus = test.stimulus
     drawings = {
         "examples": lambda: figures.examples(
-            predicted, traces, signal, spec["signal_unit"], stimulus, spec["stimulus_unit"]
+            predicted, traces, signal, spec["signal_unit"], stimulus, spec["stimulus_unit"] or ""
         ),
         "predicted_true": lambda: figures.predicted_true(predicted),
         "residuals": lambda: figures.residuals(predicted),

@@ -1,6 +1,5 @@
 """predict: the parameters behind traces of the user's."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -27,7 +26,9 @@ def run(
     Args:
         model: An estimator's folder (with fold-*/model.keras) or one .keras file.
         input: Traces in the unit of the training signal: .csv (one column per trace; a column named time_ms gives the
-            sampling), .npy of shape (time,) or (n, time), or .h5 (one of this project's, or with `dataset`).
+            sampling), .npy of shape (time,) or (n, time), or .h5 (one of this project's, or with `dataset`). Where the
+            signal has channels, a trace is as many consecutive columns of a .csv, and arrays have the shape
+            (time, channel) or (n, time, channel).
         output: CSV to write; standard output when None.
         dt_ms: Sampling interval of the input (ms); that of the training when None.
         start_ms: Time in the protocol (ms) of the input's first sample.
@@ -88,35 +89,40 @@ def _error_model(model: Path, space: ParameterSpace) -> ErrorModel:
         )
         nothing = (float("nan"),) * len(space.parameters)
         return ErrorModel(nothing, nothing)
-    content = json.loads(file.read_text())
-    return ErrorModel(tuple(content["scale"]), tuple(content["floor"]))
+    return ErrorModel.read(file)
 
 
 def _read(path: Path, signal: dict, dataset: str | None) -> tuple[list[str], np.ndarray, np.ndarray | None]:
     """Names, traces of shape (n, time[, channel]), and time (ms) where the file has it."""
     if not path.is_file():
         raise ConfigError(f"{path} does not exist")
-    time_ms = None
+    time_ms, channels = None, (*signal["shape"], 1)[1]
     try:
         if path.suffix == ".csv":
             table = pd.read_csv(path)
             if "time_ms" in table:
                 time_ms = table.pop("time_ms").to_numpy(float)
-            names, traces = [str(c) for c in table.columns], table.to_numpy(float).T
+            if len(table.columns) % channels:
+                raise ConfigError(
+                    f"{path}: has {len(table.columns)} columns of samples; {signal['name']} has {channels} channels, "
+                    "each a column"
+                )
+            names, traces = [str(c) for c in table.columns[::channels]], table.to_numpy(float).T
+            if channels > 1:
+                traces = traces.reshape(-1, channels, len(table)).transpose(0, 2, 1)
         elif path.suffix == ".npy":
-            traces = np.atleast_2d(np.load(path))
+            traces = _of_channels(np.load(path), channels)
             names = [str(i) for i in range(len(traces))]
         elif path.suffix in (".h5", ".hdf5"):
             import h5py
 
             with h5py.File(path) as file:
-                traces = np.atleast_2d(file[dataset or f"signals/{signal['name']}"][:])
+                traces = _of_channels(file[dataset or f"signals/{signal['name']}"][:], channels)
                 names = [str(i) for i in (file["index"][:] if "index" in file and not dataset else range(len(traces)))]
         else:
             raise ConfigError(f"{path}: expected .csv, .npy or .h5")
     except (ValueError, KeyError, OSError) as error:
         raise ConfigError(f"{path}: cannot be read as traces ({error})") from error
-    channels = (*signal["shape"], 1)[1]
     if (
         not len(traces)
         or traces.ndim > 3
@@ -129,6 +135,11 @@ def _read(path: Path, signal: dict, dataset: str | None) -> tuple[list[str], np.
     if not np.isfinite(traces).all():
         raise ConfigError(f"{path}: holds values that are not finite (or a header is missing); clean the traces first")
     return names, traces, time_ms
+
+
+def _of_channels(array: np.ndarray, channels: int) -> np.ndarray:
+    """An array with the axis of traces that one trace alone may lack."""
+    return array[None] if array.ndim == (2 if channels > 1 else 1) else array
 
 
 def _resample(traces: np.ndarray, signal: dict, dt_ms: float, start_ms: float, source: Path) -> np.ndarray:
@@ -144,6 +155,6 @@ def _resample(traces: np.ndarray, signal: dict, dt_ms: float, start_ms: float, s
             f"{wanted[-1]:g} ms ({n} samples at {dt:g} ms) of {signal['name']} in {signal['unit']}. "
             "Give --dt-ms and --start-ms, or record the whole protocol"
         )
-    if traces.ndim > 2:
-        raise ConfigError(f"{source}: traces with channels must be sampled as trained, {n} samples at {dt:g} ms")
-    return np.stack([np.interp(wanted, given, trace) for trace in traces])
+    columns = traces.reshape(len(traces), len(given), -1).transpose(0, 2, 1)
+    resampled = np.array([[np.interp(wanted, given, column) for column in trace] for trace in columns])
+    return resampled.transpose(0, 2, 1).reshape(len(traces), n, *traces.shape[2:])

@@ -6,9 +6,11 @@ import math
 import struct
 from pathlib import Path
 
-from neuroinverse.evaluation.captions import CAPTIONS
+from neuroinverse.evaluation.captions import CAPTIONS, NETWORK, TRANSFER
+from neuroinverse.evaluation.network import STATES
 from neuroinverse.evaluation.style import DPI, duration, exact, number, unit_text
 from neuroinverse.files import atomic
+from neuroinverse.parameters import ParameterSpace
 
 TEMPLATES = Path(__file__).parent.parent / "reports"
 
@@ -26,7 +28,15 @@ LOWER_IS_BETTER = ("mse", "rmse", "mae", "error", "seconds", "out_of_range")
 PIXELS_PER_INCH = 114
 
 
-def run(spec: dict, metrics: list[Path], figures: list[Path], datasets: list[Path], output: Path) -> None:
+def run(
+    spec: dict,
+    metrics: list[Path],
+    figures: list[Path],
+    datasets: list[Path],
+    output: Path,
+    transfers: list[Path] | None = None,
+    network: Path | None = None,
+) -> None:
     """Writes the report of a study.
 
     Args:
@@ -35,6 +45,8 @@ def run(spec: dict, metrics: list[Path], figures: list[Path], datasets: list[Pat
         figures: Folders with the figures of every estimator, in the same order.
         datasets: The study's datasets, the training set among them.
         output: The page.
+        transfers: transfer.json of the estimators in `spec["transfers"]`.
+        network: states.json of a study of networks, its figures beside it.
 
     Raises:
         ShardError: If a dataset is damaged.
@@ -46,25 +58,35 @@ def run(spec: dict, metrics: list[Path], figures: list[Path], datasets: list[Pat
     data = [Dataset(path) for path in datasets]
     evaluations = [json.loads(Path(path).read_text(encoding="utf-8")) for path in metrics]
     table = [dataset_row(d, Path(path)) for d, path in zip(data, datasets, strict=True)]
-    space = {p.name: p for p in data[0].parameters.parameters}
+    spaces = [ParameterSpace.from_table(e["parameters"]) for e in spec["evaluations"]]
+    contents = (json.loads(Path(path).read_text(encoding="utf-8")) for path in transfers or ())
+    transferred = {content["estimator"]: content for content in contents}
     estimators = [
         estimator_section(name, evaluation, Path(folder), space, spec["settings"])
-        for name, evaluation, folder in zip(spec["estimators"], evaluations, figures, strict=True)
+        | {"transfer": transfer_section(transferred.get(name), Path(folder))}
+        for name, evaluation, folder, space in zip(spec["estimators"], evaluations, figures, spaces, strict=True)
     ]
+    # a column of zeros tells nothing where there is no network
+    counted = [row["status_counts"] for row in table]
+    shown = dict.fromkeys(s for counts in counted for s in counts if s != "silent" or any(c.get(s) for c in counted))
     signals = [signal_row(signal) for signal in data[0].signals.values()]
     page = render(
         "study.html",
         **{key: spec[key] for key in ("study", "scale", "title", "question", "references", "command")},
         date=max((e["provenance"].get("date", "")[:10] for e in evaluations), default=""),
-        headline=headline(evaluations, spec["settings"], data[0], len(space)),
+        headline=headline(evaluations, spec["settings"], data[0], len({n for space in spaces for n in space.names})),
         estimators=estimators,
+        network=network_section(Path(network)) if network else None,
+        departures=spec.get("departures", []),
         datasets=table,
-        statuses=list(dict.fromkeys(status for row in table for status in row["status_counts"])),
+        statuses=list(shown),
         provenance=provenance_rows(
             {f"evaluation of {e['name']}": e["metrics"]["provenance"] for e in estimators}
             | {f"dataset {row['name']}": row["provenance"] for row in table}
         ),
-        failures=failures_sentence(sum(d.n_failed for d in data), sum(d.n for d in data)),
+        failures=failures_sentence(
+            sum(d.n_failed for d in data), sum(d.n for d in data), sum(d.n_silent for d in data)
+        ),
         signals=signals,
         settings=yaml.safe_dump(
             spec["settings"], sort_keys=False, allow_unicode=True, default_flow_style=None, width=100
@@ -162,20 +184,21 @@ def result_sentence(metrics: dict) -> str:
     return text + "."
 
 
-def estimator_section(name: str, metrics: dict, folder: Path, space: dict, settings: dict) -> dict:
+def estimator_section(name: str, metrics: dict, folder: Path, space: ParameterSpace, settings: dict) -> dict:
     """What the template shows of one estimator.
 
     Args:
         name: The estimator.
         metrics: Contents of its metrics.json.
         folder: Folder with its figures; those that are not there are left out.
-        space: The parameters by name.
+        space: Its parameters with the ranges that it was trained on.
         settings: The study's settings, whose descriptions of parameters are shown.
     """
     descriptions = {p["name"]: p.get("description", "") for p in settings.get("parameters", [])}
+    by_name = {p.name: p for p in space.parameters}
     rows = []
     for parameter, errors in metrics["parameters"].items():
-        known = space.get(parameter)
+        known = by_name.get(parameter)
         rows.append(
             {
                 "name": parameter,
@@ -200,10 +223,46 @@ def estimator_section(name: str, metrics: dict, folder: Path, space: dict, setti
     }
 
 
-def embedded_figures(folder: Path) -> list[dict]:
+def transfer_section(content: dict | None, folder: Path) -> dict | None:
+    """What the template shows of an estimator's error on further datasets; None where the study does not ask for it.
+
+    Args:
+        content: Contents of transfer.json.
+        folder: Folder with the estimator's figures.
+    """
+    if content is None:
+        return None
+    rows = []
+    for row in content["datasets"]:
+        differs = ", ".join(f"{name} {_setting(value)}" for name, value in row["differs"].items())
+        rows.append({**row, "differs": differs or "–", "percent": 50 * math.sqrt(row["mse_unit"])})
+    names = list(content["datasets"][0]["parameters"])
+    return {"names": names, "rows": rows, "figures": embedded_figures(folder, {"transfer": TRANSFER})}
+
+
+def network_section(states: Path) -> dict:
+    """What the template shows of a study's networks.
+
+    Args:
+        states: states.json; its figures are in the folder beside it.
+    """
+    content = json.loads(states.read_text(encoding="utf-8"))
+    return content | {"names": STATES, "figures": embedded_figures(states.parent / "figures", NETWORK)}
+
+
+def _setting(value) -> str:
+    """A setting as a person writes it: a range as "0.1 to 0.2"."""
+    if isinstance(value, list) and len(value) == 2:
+        return f"{exact(value[0])} to {exact(value[1])}"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_setting(v)}" for name, v in value.items())
+    return exact(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+
+
+def embedded_figures(folder: Path, captions: dict[str, tuple[str, str]] = CAPTIONS) -> list[dict]:
     """Figures of an estimator as base64, in the order of the captions."""
     found = []
-    for name, (title, caption) in CAPTIONS.items():
+    for name, (title, caption) in captions.items():
         path = folder / f"{name}.png"
         if path.is_file():
             content = path.read_bytes()
@@ -260,9 +319,14 @@ def signal_row(signal) -> dict:
     }
 
 
-def failures_sentence(n_failed: int, n: int) -> str:
-    """How many simulations failed, and what became of them."""
-    if not n_failed:
-        return "No simulation failed."
-    verb = "failed and is" if n_failed == 1 else "failed and are"
-    return f"{number(n_failed)} of {number(n)} simulations ({number(100 * n_failed / n, 2)} %) {verb} left out."
+def failures_sentence(n_failed: int, n: int, n_silent: int = 0) -> str:
+    """How many simulations failed or are silent, and what became of them."""
+    text = "No simulation failed."
+    if n_failed:
+        verb = "failed and is" if n_failed == 1 else "failed and are"
+        text = f"{number(n_failed)} of {number(n)} simulations ({number(100 * n_failed / n, 2)} %) {verb} left out."
+    if n_silent:
+        verb = "it is" if n_silent == 1 else "they are"
+        share = number(100 * n_silent / n, 2)
+        text += f" In {number(n_silent)} of {number(n)} ({share} %) nothing spiked; {verb} left out too."
+    return text

@@ -11,17 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
+from neuroinverse import sampling
 from neuroinverse.errors import NeuroinverseError
-from neuroinverse.parameters import ParameterSpace
 from neuroinverse.progress import Progress
-from neuroinverse.shards import NOT_FINITE, OK, RAISED, write_shard
+from neuroinverse.shards import NOT_FINITE, OK, RAISED, SILENT, write_shard
 from neuroinverse.simulators import make_simulator
 
-# cells per run: past about 50, a batch of point cells gains little more and only delays progress
-BATCH = 50
 
-
-def run(spec: dict, output: Path, threads: int = 1, library: Path | None = None) -> dict[str, int]:
+def run(
+    spec: dict, output: Path, threads: int = 1, library: Path | None = None, kernel: Path | None = None
+) -> dict[str, int]:
     """Simulates [start, stop) of a dataset.
 
     Args:
@@ -29,6 +28,7 @@ def run(spec: dict, output: Path, threads: int = 1, library: Path | None = None)
         output: The shard.
         threads: Worker processes.
         library: Compiled mechanisms, where the simulator has some.
+        kernel: What `compute_kernel` made, where the simulator needs it.
 
     Returns:
         Number of simulations by status name.
@@ -37,15 +37,15 @@ def run(spec: dict, output: Path, threads: int = 1, library: Path | None = None)
         NeuroinverseError: If a worker process dies.
     """
     simulation, indices = spec["simulation"], np.arange(spec["start"], spec["stop"])
-    space = ParameterSpace.from_table(simulation["parameters"])
-    theta, seeds = space.draw(simulation["master_seed"], f"{simulation['study']}/{simulation['dataset']}", indices)
-    signals = make_simulator(simulation).signals
+    theta, seeds = sampling.draw(simulation, indices)
+    simulator = make_simulator(simulation)
+    signals = simulator.signals
     seconds = 0.0
     progress = Progress(len(indices), "simulations")
 
     def blocks(pool: ProcessPoolExecutor) -> Iterator:
         nonlocal seconds
-        size = max(1, min(BATCH, -(-len(indices) // threads)))
+        size = max(1, min(simulator.batch, -(-len(indices) // threads)))
         starts = range(0, len(indices), size)
         waiting: list[tuple[int, Future]] = []
         for start in starts:
@@ -63,7 +63,7 @@ def run(spec: dict, output: Path, threads: int = 1, library: Path | None = None)
 
     # spawned, not forked: NEURON and the threads of numerical libraries do not survive a fork
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(threads, context, _start_worker, (simulation, library)) as pool:
+    with ProcessPoolExecutor(threads, context, _start_worker, (simulation, library, kernel)) as pool:
         try:
             counts = write_shard(output, spec, theta, signals, blocks(pool), lambda: seconds)
         except BrokenProcessPool as error:
@@ -83,9 +83,9 @@ def run(spec: dict, output: Path, threads: int = 1, library: Path | None = None)
 _simulator = None
 
 
-def _start_worker(simulation: dict, library: Path | None) -> None:
+def _start_worker(simulation: dict, library: Path | None, kernel: Path | None) -> None:
     global _simulator
-    _simulator = make_simulator(simulation, library)
+    _simulator = make_simulator(simulation, library, kernel)
 
 
 def _simulate(theta, seeds):
@@ -129,6 +129,9 @@ def simulate_batch(simulator, theta, seeds) -> tuple[dict[str, np.ndarray], np.n
             raise ValueError(
                 f"simulator gave {signal.name} of shape {array.shape}, expected {(len(theta), *signal.shape)}"
             )
-        status[~np.isfinite(array).reshape(len(theta), -1).all(axis=1)] = NOT_FINITE
+        bad = np.isinf(array) if signal.may_be_nan else ~np.isfinite(array)
+        status[bad.reshape(len(theta), -1).any(axis=1)] = NOT_FINITE
         result[signal.name] = array
+    # what follows from silence, such as an undefined signal, is no failure
+    status[np.asarray(values.get("silent", np.zeros(len(theta), bool)), bool)] = SILENT
     return result, status

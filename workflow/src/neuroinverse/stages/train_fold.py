@@ -37,11 +37,15 @@ def run(
 
     data_file = Dataset(dataset)
     parameters = ParameterSpace.from_table(spec["parameters"])
-    data = streaming.FoldData(data_file, spec["signal"], parameters, spec["folds"], spec["fold"], memory_mb * 1e6, seed)
     signal, h = data_file.signals[spec["signal"]], spec["hyperparameters"]
     with scope:
-        statistics = cnn.feature_statistics(data.training_signals)
-        model = cnn.build_model(signal, spec["features"], h, len(parameters.parameters), statistics)
+        first = cnn.feature_model(signal, spec["features"])
+        data = streaming.FoldData(
+            data_file, signal.name, parameters, spec["folds"], spec["fold"], memory_mb * 1e6, seed, first
+        )
+        statistics = cnn.feature_statistics(data.training_features)
+        n_outputs = len(parameters.parameters)
+        whole, model = cnn.build_models(signal, spec["features"], h, n_outputs, statistics, first)
         model.compile(cnn.make_optimizer(h), h["lossName"])
         checkpoint = training.Checkpoint(output.parent / "checkpoint", spec)
         state = training.fit(model, data, h, checkpoint)
@@ -58,14 +62,14 @@ def run(
             "spec": spec,
             "n_train": data.n_train,
             "n_validation": data.n_validation,
-            "n_weights": int(model.count_params()),
+            "n_weights": int(whole.count_params()),
             "epochs": state.epoch,
             "best_epoch": state.best_epoch,
             "train_seconds": round(state.seconds, 3),
             "validation_rmse_unit": _validation_rmse(model, data),
             "provenance": collect(spec),
         }
-        save_model(cnn.to_physical_model(model, parameters), metadata, output)
+        save_model(cnn.to_physical_model(whole, parameters), metadata, output)
     training.write_history(state.history, history)
     checkpoint.remove()
     return metadata

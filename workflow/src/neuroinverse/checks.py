@@ -1,0 +1,117 @@
+"""Whether the parts of a study fit each other: a mistake gives one message with the key, what is wrong and the cure."""
+
+from collections.abc import Mapping
+
+from neuroinverse.errors import ConfigError, require_known
+from neuroinverse.estimators.architecture import layer_shapes
+from neuroinverse.features import feature_shape
+from neuroinverse.simulators import make_simulator, simulator_class
+from neuroinverse.simulators.base import Signal
+
+
+def check_study(study) -> None:
+    """Checks a study whose file is as its schema says.
+
+    Args:
+        study: The `Study`.
+
+    Raises:
+        ConfigError: At the first thing that is wrong.
+    """
+    _check_parameters(study)
+    make_simulator(study.scenario("test")).stimulus()
+    for dataset in study.datasets:
+        _check_dataset(study, dataset)
+    for name, estimator in study.settings["estimators"].items():
+        where = f"estimators.{name}"
+        require_known(f"{where}.dataset", [study.training_dataset(name)], study.datasets)
+        require_known(f"{where}.transfer", estimator.get("transfer", ()), study.datasets)
+        require_known(f"{where}.parameters", estimator.get("parameters", ()), study.parameters.names)
+        signal = _check_signal(study, name, estimator)
+        try:
+            layer_shapes(*feature_shape(estimator["features"], signal), estimator["hyperparameters"])
+        except ConfigError as error:
+            raise ConfigError(f"{where}.{error}") from error
+        _check_sizes(study, name, estimator)
+    _check_network(study)
+
+
+def _check_parameters(study) -> None:
+    offered = simulator_class(study.settings["simulator"]).parameters
+    names = [p["name"] for p in study.settings["parameters"]]
+    repeated = {n for n in names if names.count(n) > 1}
+    if repeated:
+        raise ConfigError(f"parameters: {', '.join(sorted(repeated))} named twice")
+    for p in study.parameters.parameters:
+        if p.name not in offered:
+            raise ConfigError(f"parameters: the simulator has no {p.name!r}; it has {', '.join(offered)}")
+        if p.unit != offered[p.name].unit:
+            raise ConfigError(f"parameter {p.name}: unit is {p.unit!r}; the simulator takes {offered[p.name].unit!r}")
+
+
+def _check_dataset(study, dataset: str) -> None:
+    settings, where = study.settings["datasets"][dataset], f"datasets.{dataset}"
+    require_known(f"{where}.ranges", settings.get("ranges", ()), study.parameters.names)
+    try:
+        study.space(dataset)
+    except ConfigError as error:
+        raise ConfigError(f"{where}.ranges: {error}") from error
+    study.sampling(dataset)
+    if settings.get("fixed") or settings.get("options"):
+        try:
+            simulator = make_simulator(study.scenario(dataset))
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from error
+        if simulator.needs_kernel and simulator.kernel_settings() != study.kernel_spec()["settings"]:
+            raise ConfigError(
+                f"{where}: changes what the kernel is made from, and all datasets of a study share one kernel; "
+                "write a study of its own for it"
+            )
+
+
+def _check_signal(study, name: str, estimator: Mapping) -> Signal:
+    where, signals = f"estimators.{name}.signal", study.signals_of(study.training_dataset(name))
+    signal = signals.get(estimator["signal"])
+    if signal is None:
+        raise ConfigError(f"{where}: {estimator['signal']!r} is unknown; the simulator gives {', '.join(signals)}")
+    if signal.may_be_nan:
+        raise ConfigError(f"{where}: {signal.name} may be undefined (NaN), so that nothing can be trained on it")
+    for dataset in ("calibration", *study.transfer_datasets(name)):
+        if study.signals_of(dataset).get(signal.name) != signal:
+            raise ConfigError(
+                f"{where}: {signal.name} is not the same in the dataset {dataset} as in that of the training; "
+                "give both the same options"
+            )
+    return signal
+
+
+def _check_sizes(study, name: str, estimator: Mapping) -> None:
+    dataset, scaling = study.training_dataset(name), estimator.get("scaling", ())
+    if scaling and study.sampling(dataset)[1]:
+        raise ConfigError(
+            f"estimators.{name}.scaling: the first simulations of {dataset} are no smaller dataset of its kind; "
+            "only randomly sampled datasets scale"
+        )
+    for n in [study.n(dataset), *scaling]:
+        if n < 2 * estimator["folds"]:
+            raise ConfigError(f"estimators.{name}: {n} training simulations are too few for {estimator['folds']} folds")
+        if scaling and n % study.shard_size:
+            raise ConfigError(
+                f"estimators.{name}.scaling: {n} must be a multiple of datasets.shard_size "
+                f"({study.shard_size}), so that all sizes share their shards"
+            )
+
+
+def _check_network(study) -> None:
+    if not study.network_datasets:
+        return
+    examples, phase = study.network_datasets
+    require_known("network.examples", [examples], study.datasets)
+    require_known("network.phase", [phase], study.datasets)
+    simulator = make_simulator(study.scenario(examples))
+    if not getattr(simulator, "populations", None):
+        raise ConfigError(f"network: {type(simulator).__name__} is no network; remove the section")
+    if "raster" not in study.signals_of(examples):
+        raise ConfigError(f"network.examples: the dataset {examples} has no raster; give it the option raster")
+    if (study.sampling(phase)[1] or {}).get("kind") != "grid":
+        raise ConfigError(f"network.phase: the dataset {phase} is not on a grid; give it sampling: grid")

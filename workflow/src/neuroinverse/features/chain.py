@@ -1,0 +1,50 @@
+"""The feature chain as plain Keras layers and operations.
+
+Nothing here is a class of our own: a saved model that contains them loads with Keras alone.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import keras
+
+from neuroinverse.features import window_samples
+from neuroinverse.features.spectrum import log_power, welch
+from neuroinverse.features.voltage import log_voltage
+from neuroinverse.simulators.base import Signal
+
+
+def apply_features(x, features: Sequence[Mapping], signal: Signal, fit: Callable | None = None):
+    """Adds features to a Keras graph.
+
+    Args:
+        x: What the features before these have made of the signal, shape (batch, time or frequency, channel).
+        features: The study's chain, or the rest of it.
+        signal: The signal at its beginning.
+        fit: Needed by standardize. Called with x, the graph so far and whether to keep bins (samples or frequencies)
+            apart; gives mean and variance over the training set, per channel, or per bin and channel.
+
+    Returns:
+        Features, shape (batch, time' or frequency, channel).
+    """
+    begin, n = x, x.shape[1]
+    for feature in features:
+        ((name, settings),) = feature.items()
+        if name == "window":
+            kept = window_samples(settings, signal.dt_ms, signal.t0_ms, n)
+            x = keras.layers.Cropping1D((kept.start, n - kept.stop), name="window")(x)
+            n = kept.stop - kept.start
+        elif name == "log_voltage":
+            x = log_voltage(x, settings)
+        elif name == "welch":
+            x = welch(x, settings, signal.dt_ms)
+        elif name == "log_power":
+            x = log_power(x)
+        elif name == "standardize":
+            per_bin = settings.get("per", "channel") == "bin"
+            mean, variance = fit(begin, x, per_bin)
+            axis = (1, 2) if per_bin else -1
+            # in single precision: the power of an LFP underflows in half
+            x = keras.layers.Normalization(
+                axis=axis, mean=mean, variance=variance, dtype="float32", name="standardize"
+            )(x)
+    return x

@@ -1,0 +1,130 @@
+"""How the parameters of a dataset are chosen: drawn from the prior, on a grid, or at given points.
+
+Whatever is chosen, simulation i of a dataset depends on its index and on settings alone, and draws the seed of its
+simulator as every other does.
+"""
+
+import math
+from collections.abc import Mapping
+
+from neuroinverse.errors import ConfigError, require_known
+from neuroinverse.parameters import ParameterSpace
+
+
+def resolve(where: str, settings: Mapping, space: ParameterSpace) -> tuple[int, dict | None]:
+    """Checks how a dataset's parameters are chosen.
+
+    Args:
+        where: The dataset's place in the study file, for messages.
+        settings: The dataset's section: `n`, `sampling`, `levels`, `points`.
+        space: Its parameters with their ranges.
+
+    Returns:
+        Number of simulations, and what enters the specification: None for draws from the prior; for a grid `kind` and
+        `levels`, for each parameter the number of its levels or a list of values; for points `kind` and `points`, rows
+        of values. Values are in physical units.
+
+    Raises:
+        ConfigError: If a grid is not full, a point lacks a parameter, or keys do not fit each other.
+    """
+    kind = settings.get("sampling", "random")
+    for key, belongs in (("levels", "grid"), ("points", "points")):
+        if key in settings and kind != belongs:
+            raise ConfigError(f"{where}.{key}: is of no use with sampling {kind}; say sampling: {belongs} or remove it")
+    if kind == "grid":
+        return _grid(where, settings, space)
+    if kind == "points":
+        return _points(where, settings, space)
+    if "n" not in settings:
+        raise ConfigError(f"{where}: missing 'n'; add it")
+    return settings["n"], None
+
+
+def _grid(where: str, settings: Mapping, space: ParameterSpace) -> tuple[int, dict]:
+    names, n = space.names, settings.get("n")
+    if "levels" in settings:
+        levels = settings["levels"]
+        require_known(f"{where}.levels", levels, names)
+        for p in space.parameters:
+            if p.name not in levels:
+                raise ConfigError(f"{where}.levels: missing {p.name!r}; give a number of levels, or a list of values")
+            values = levels[p.name]
+            if p.scale == "log" and isinstance(values, list) and min(values) <= 0:
+                raise ConfigError(f"{where}.levels.{p.name}: {min(values):g} is not positive, and the scale is log")
+        rows = [levels[name] for name in names]
+        counts = [len(row) if isinstance(row, list) else row for row in rows]
+        full = math.prod(counts)
+        if n not in (None, full):
+            shape = " × ".join(map(str, counts))
+            raise ConfigError(f"{where}.n: {n} is not the full grid of {shape} levels; write {full}, or leave n out")
+        return full, {"kind": "grid", "levels": rows}
+    if n is None:
+        raise ConfigError(f"{where}: missing 'n' or 'levels'; add one of them")
+    each = round(n ** (1 / len(names)))
+    if each ** len(names) != n:
+        lower = math.floor(n ** (1 / len(names)))
+        near = " and ".join(f"{k ** len(names)} ({k} levels each)" for k in (lower, lower + 1) if k)
+        raise ConfigError(
+            f"{where}.n: {n} is no full grid of {len(names)} parameters; the next are {near}. Or give levels"
+        )
+    return n, {"kind": "grid", "levels": [each] * len(names)}
+
+
+def _points(where: str, settings: Mapping, space: ParameterSpace) -> tuple[int, dict]:
+    points = settings.get("points")
+    if not points:
+        raise ConfigError(f"{where}: missing 'points'; add a list of them, each with a value for every parameter")
+    rows = []
+    for i, point in enumerate(points):
+        require_known(f"{where}.points.{i}", point, space.names)
+        for p in space.parameters:
+            if p.name not in point:
+                raise ConfigError(f"{where}.points.{i}: missing {p.name!r}; add it, in {p.unit!r}")
+            if p.scale == "log" and point[p.name] <= 0:
+                raise ConfigError(f"{where}.points.{i}.{p.name}: {point[p.name]:g} is not positive, the scale is log")
+        rows.append([point[name] for name in space.names])
+    n = settings.get("n", len(rows))
+    if n % len(rows):
+        raise ConfigError(f"{where}.n: {n} is no multiple of the {len(rows)} points; write {len(rows)}, or leave n out")
+    return n, {"kind": "points", "points": rows}
+
+
+def draw(simulation: Mapping, indices) -> tuple:
+    """Parameters and seeds of some simulations of a dataset.
+
+    A grid is walked with the last parameter fastest. Its levels are the centres of equal cells on the parameter's
+    scale: each stands for its cell, the ends of the range belong to none. Points repeat in their order, each time with
+    another seed.
+
+    Args:
+        simulation: The dataset's specification.
+        indices: Indices of simulations, shape (n,).
+
+    Returns:
+        Physical parameters, float64, shape (n, n_parameters), and one seed per simulation, uint64, shape (n,).
+    """
+    import numpy as np
+
+    space = ParameterSpace.from_table(simulation["parameters"])
+    name = f"{simulation['study']}/{simulation['dataset']}"
+    theta, seeds = space.draw(simulation["master_seed"], name, indices)
+    sampling = simulation.get("sampling")
+    if sampling is None:
+        return theta, seeds
+    indices = np.asarray(indices)
+    if sampling["kind"] == "points":
+        points = np.array(sampling["points"], np.float64)
+        return points[indices % len(points)], seeds
+    columns = [_levels(p, levels) for p, levels in zip(space.parameters, sampling["levels"], strict=True)]
+    places = np.unravel_index(indices, [len(c) for c in columns])
+    return np.stack([column[place] for column, place in zip(columns, places, strict=True)], axis=1), seeds
+
+
+def _levels(parameter, levels):
+    """The levels of one parameter in physical units, shape (n_levels,)."""
+    import numpy as np
+
+    if isinstance(levels, list):
+        return np.array(levels, np.float64)
+    unit = (2 * np.arange(levels) + 1) / levels - 1
+    return ParameterSpace((parameter,)).to_physical(unit[:, None])[:, 0]
