@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -24,6 +25,15 @@ def canonical(spec) -> str:
 def digest(spec) -> str:
     """SHA-256 of the canonical text, hexadecimal."""
     return hashlib.sha256(canonical(spec).encode()).hexdigest()
+
+
+def leaves(settings: Mapping, where: str) -> list[str]:
+    """Every value of nested settings behind its dotted key."""
+    lines = []
+    for key, value in settings.items():
+        place = f"{where}.{key}"
+        lines += leaves(value, place) if isinstance(value, Mapping) else [f"{place} {value}"]
+    return lines
 
 
 @functools.cache

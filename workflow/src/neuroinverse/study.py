@@ -19,7 +19,7 @@ from neuroinverse.errors import ConfigError
 from neuroinverse.estimators.architecture import complete
 from neuroinverse.features import feature_shape, split
 from neuroinverse.parameters import ParameterSpace
-from neuroinverse.provenance import digest, version
+from neuroinverse.provenance import digest, leaves, version
 from neuroinverse.sampling import resolve
 from neuroinverse.simulators import make_simulator, mechanism_files, simulator_class
 from neuroinverse.simulators.base import Signal
@@ -338,7 +338,7 @@ class Study:
     def departures(self) -> list[str]:
         """What this scale changes beside sizes: settings of the simulator and the protocol, as "key value"."""
         own = self.settings["scales"][self.scale] if self.scale != "paper" else {}
-        return [line for key in ("simulator", "protocol") for line in _leaves(own.get(key, {}), key)]
+        return [line for key in ("simulator", "protocol") for line in leaves(own.get(key, {}), key)]
 
     @property
     def network_datasets(self) -> list[str]:
@@ -389,15 +389,6 @@ class Study:
             {"parameters": self.estimator_space(e).to_table(), "sha256": digest(self.evaluate_spec(e))}
             for e in self.estimators
         ]
-
-
-def _leaves(settings: Mapping, where: str) -> list[str]:
-    """Every value of nested settings behind its dotted key."""
-    lines = []
-    for key, value in settings.items():
-        place = f"{where}.{key}"
-        lines += _leaves(value, place) if isinstance(value, Mapping) else [f"{place} {value}"]
-    return lines
 
 
 @functools.cache
