@@ -55,8 +55,8 @@ class Clone(Folder):
                 stderr=subprocess.STDOUT,
             )
 
-    def finish(self, process: subprocess.Popen, check: bool = True, seconds: float = 300) -> str:
-        """Waits for the end; returns what was printed."""
+    def finish(self, process: subprocess.Popen, check: bool = True, seconds: float = 800) -> str:
+        """Waits for the end, long enough for a machine with other work; returns what was printed."""
         try:
             process.wait(seconds)
         except subprocess.TimeoutExpired:
