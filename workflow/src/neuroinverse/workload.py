@@ -74,14 +74,17 @@ class Rates:
 
 
 def measured_rates(study: Study, results: Path = Path("results")) -> Rates:
-    """Rates from the study's demo in `results`, else from the record `rates`.
+    """Rates from the study's demo in `results`, else from another scale run there, else from the record `rates`.
 
     Raises:
         NeuroinverseError: If there are neither.
     """
     demo = results / study.name / "demo"
-    if (demo / "report.html").is_file():
-        return _rates_of_demo(study.name, demo)
+    # the few simulations of a smoke run tell little
+    others = sorted(report.parent for report in demo.parent.glob("*/report.html") if report.parent.name != "smoke")
+    for run in [demo, *others]:
+        if (run / "report.html").is_file():
+            return _rates_of_run(run)
     figures = read_records().get("rates", {}).get("figures", {})
     try:
         train = {e: figures[f"{study.name}_{e}_core_seconds_per_simulation_epoch"] for e in study.estimators}
@@ -93,15 +96,15 @@ def measured_rates(study: Study, results: Path = Path("results")) -> Rates:
         ) from None
 
 
-def _rates_of_demo(name: str, demo: Path) -> Rates:
+def _rates_of_run(run: Path) -> Rates:
     from neuroinverse.shards import Dataset
 
-    data, train = Dataset(demo / "dataset" / "train.h5"), {}
-    for model in sorted(demo.glob("*/fold-0/model.keras")):
+    data, train = Dataset(run / "dataset" / "train.h5"), {}
+    for model in sorted(run.glob("*/fold-0/model.keras")):
         estimator = model.parent.parent.name
         if "@" not in estimator:
             m = read_metadata(model)
-            job = (demo / "benchmarks" / "train_fold" / f"{estimator}-0.tsv").read_text().splitlines()
+            job = (run / "benchmarks" / "train_fold" / f"{estimator}-0.tsv").read_text().splitlines()
             row = dict(zip(job[0].split("\t"), job[1].split("\t"), strict=True))
             train[estimator] = float(row["cpu_time"]) / (m["n_train"] * m["epochs"])
     return Rates(data.seconds_core / data.n, train)
