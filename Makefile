@@ -49,9 +49,14 @@ format: setup ## write files as lint wants them
 bench: setup ## benchmarks against peers, recorded in docs/records
 	$(BIN)/python benchmarks/point_batch.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/brunel_engines.py engines
+	$(BIN)/python benchmarks/brunel_engines.py equivalence
+	$(BIN)/python benchmarks/brunel_kernel.py
 
 records: setup ## the figures of the docs, from finished results and benchmarks
-	$(BIN)/snakemake --profile profiles/local all results/izhikevich/demo/cnn/scaling.json
+	$(BIN)/snakemake --profile profiles/local all results/izhikevich/demo/cnn/scaling.json \
+	  results/brunel_lfp_large/workstation/cnn/scaling.json results/brunel_lfp_large/workstation/report.html \
+	  results/brunel_lfp_small/workstation/report.html
 	$(BIN)/python benchmarks/studies.py
 	$(BIN)/python docs/tables.py
 
