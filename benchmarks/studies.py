@@ -2,7 +2,7 @@
 
 snakemake --profile profiles/local all results/izhikevich/demo/cnn/scaling.json
 snakemake --profile profiles/local results/brunel_lfp_large/workstation/cnn/scaling.json \\
-  results/brunel_lfp_{large,small}/{workstation,demo}/report.html
+  results/brunel_lfp_{large,small}/workstation/report.html
 python benchmarks/studies.py [record ...]
 """
 
