@@ -100,6 +100,7 @@ def brunel_lfp() -> None:
         shutil.copy(large / "network" / "figures" / f"{name}.png", IMAGES / f"brunel_{name}.png")
     for name in ("predicted_true", "error_map", "transfer"):
         shutil.copy(large / "cnn" / "figures" / f"{name}.png", IMAGES / f"brunel_lfp_{name}.png")
+    shutil.copy(small / "cnn" / "figures" / "residuals.png", IMAGES / "brunel_lfp_small_residuals.png")
 
 
 def needs() -> None:

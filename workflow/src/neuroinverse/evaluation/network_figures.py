@@ -7,12 +7,12 @@ import numpy as np
 
 from neuroinverse.evaluation import style
 from neuroinverse.evaluation.network import STATES
-from neuroinverse.evaluation.style import BLUE, GREEN, INK, ORANGE, RED, unit_text
+from neuroinverse.evaluation.style import BLUE, GREEN, GREY, INK, ORANGE, RED, unit_text
 
 # what the panels of an example state show (ms), and the segments of its spectra
 SHOWN_MS = 150
 SEGMENT = 300
-COLOURS = {"SR": ORANGE, "SI": RED, "AI": BLUE, "AR": GREEN}
+COLOURS = {"SR": GREY, "SI": ORANGE, "AI": BLUE, "AR": GREEN}
 BOX_COLOURS = (INK, ORANGE)
 
 
@@ -62,8 +62,8 @@ def example_states(examples: Sequence[StateExample], neurons: Mapping[str, int],
                 raster.plot(time, neuron + first, "|", color=colour, markersize=1.6, markeredgewidth=0.5)
             raster.set(xlim=(0, SHOWN_MS), ylim=(-1, example.raster.shape[1]), yticks=[], xticklabels=[])
             per_second = example.spikes[:SHOWN_MS] * 1000 / np.array([neurons["E"], neurons["I"]])
-            rates.plot(per_second[:, 0], color=BLUE, linewidth=0.8, label="E")
-            rates.plot(per_second[:, 1], color=RED, linewidth=0.6, label="I")
+            rates.plot(per_second[:, 0], color=BLUE, linewidth=0.8)
+            rates.plot(per_second[:, 1], color=RED, linewidth=0.6)
             rates.set(xlim=(0, SHOWN_MS), xticklabels=[])
             rates.set_ylim(bottom=0)
             rates.locator_params(axis="y", nbins=3)
@@ -88,7 +88,6 @@ def example_states(examples: Sequence[StateExample], neurons: Mapping[str, int],
             if column == 0:
                 raster.set_ylabel("sampled neurons")
                 rates.set_ylabel("rate (1/s)")
-                rates.legend(loc="upper right", handlelength=1, ncols=2, columnspacing=0.8)
                 lfp.set_ylabel("LFP by contact,\ntop to bottom")
                 spectrum.set_ylabel(f"power ({unit}²/Hz)")
         figure.align_ylabels(axes[:, 0])
@@ -107,8 +106,9 @@ def _scale_bar(axis, step: float, contacts: int, unit: str) -> None:
     bottom = -step * (contacts - 0.5)
     axis.plot([SHOWN_MS, SHOWN_MS], [bottom, bottom + size], color=ORANGE, linewidth=2, solid_capstyle="butt")
     axis.text(
-        0.98 * SHOWN_MS, bottom, f"{style.number(size, 1)} {unit}", ha="right", va="bottom", fontsize=6.5, color=ORANGE
-    )
+        0.98 * SHOWN_MS, bottom, f"{style.number(size, 1)} {unit}", ha="right", va="bottom", fontsize=6.5, color=ORANGE,
+        bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5},
+    )  # fmt: skip
 
 
 def phase_diagram(grid: Mapping[str, np.ndarray], measures: Mapping[str, np.ndarray], boxes: Mapping[str, Mapping]):
@@ -165,22 +165,20 @@ def errors_by_state(tables: Mapping[str, Mapping[str, Mapping[str, float]]], nam
         tables: Per estimator what `network.errors_by_state` gives.
         names: The parameters.
     """
+    # every estimator sees the same test networks
+    counts = {state: row["n"] for table in tables.values() for state, row in table.items()}
+    states = [state for state in STATES if state in counts]
+    width = 0.8 / max(len(states), 1)
     with style.styled():
-        figure, axes = style.panel_grid(len(tables), panel_height=2.4)
+        figure, axes = style.panel_grid(len(tables), panel_height=1.9, extra_height=0.2)
         for axis, (estimator, table) in zip(axes, tables.items(), strict=True):
-            states = list(table)
-            width = 0.8 / max(len(states), 1)
             shown = [name for name in names if any(name in row for row in table.values())]
             for k, state in enumerate(states):
-                heights = [table[state].get(name, np.nan) for name in shown]
-                label = f"{STATES[state]} ({table[state]['n']})"
-                axis.bar(
-                    np.arange(len(shown)) + (k - (len(states) - 1) / 2) * width, heights, width,
-                    color=COLOURS[state], label=label,
-                )  # fmt: skip
+                heights = [table.get(state, {}).get(name, np.nan) for name in shown]
+                places = np.arange(len(shown)) + (k - (len(states) - 1) / 2) * width
+                axis.bar(places, heights, width, color=COLOURS[state], label=f"{STATES[state]} ({counts[state]})")
             axis.set_xticks(range(len(shown)), shown)
-            axis.set_ylabel("mean |error| (% of range)")
             axis.set_title(estimator)
-            axis.set_ylim(0, axis.get_ylim()[1] * 1.35)
-            axis.legend(loc="upper center", fontsize=6.5)
+        figure.supylabel("mean |error| (% of range)", fontsize=8)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(states))
     return figure
