@@ -143,7 +143,7 @@ def metrics_files(study):
 
 
 def network_files(wildcards):
-    return [dataset_file(wildcards, dataset) for dataset in study_of(wildcards).network_datasets]
+    return dataset_files(wildcards, study_of(wildcards).network_datasets)
 
 
 def states_files(study):

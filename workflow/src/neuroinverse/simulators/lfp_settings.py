@@ -192,10 +192,7 @@ def _cell(cell: Mapping, where: str) -> dict:
     full["sticks"] = []
     for i, stick in enumerate(sticks):
         place = f"{where}.sticks[{i}]"
-        _known(stick, _APICAL, place)
-        missing = [k for k in _APICAL if k not in stick]
-        if missing:
-            raise ConfigError(f"{place}: {', '.join(missing)} missing; a stick has {', '.join(_APICAL)}")
+        _exactly(stick, _APICAL, place, "a stick")
         if stick["section"] not in SECTIONS[1:]:
             raise ConfigError(f"{place}.section is {stick['section']!r}; expected basal or apical")
         full["sticks"].append(
@@ -250,16 +247,21 @@ def _check_swc(path: Path, where: str) -> None:
         raise ConfigError(f"{where}.swc: {path} has no soma (points of type 1); add one, or give another file")
 
 
+def _exactly(given, keys, where: str, what: str) -> None:
+    """All of the keys and no others."""
+    _known(given, keys, where)
+    missing = [k for k in keys if k not in given]
+    if missing:
+        raise ConfigError(f"{where}: {', '.join(missing)} missing; {what} has {', '.join(keys)}")
+
+
 def _layers(layers, where: str) -> list[dict]:
     if not isinstance(layers, list | tuple) or not layers:
         raise ConfigError(f"{where} is {layers!r}; expected a list of layers with share, z_um and sections")
     full = []
     for i, layer in enumerate(layers):
         place = f"{where}[{i}]"
-        _known(layer, _LOWER, place)
-        missing = [k for k in _LOWER if k not in layer]
-        if missing:
-            raise ConfigError(f"{place}: {', '.join(missing)} missing; a layer has {', '.join(_LOWER)}")
+        _exactly(layer, _LOWER, place, "a layer")
         sections = layer["sections"]
         if not isinstance(sections, list | tuple) or not sections or set(sections) - set(SECTIONS):
             raise ConfigError(f"{place}.sections is {sections!r}; expected a list of {', '.join(SECTIONS)}")

@@ -42,7 +42,8 @@ def run(
     neurons = spec["neurons"]
     activity, values = measure(grid, neurons), grid.theta(0, grid.n)
     columns = {p.name: values[:, k] for k, p in enumerate(grid.parameters.parameters)}
-    drawn = read_examples(shown, spec)
+    of_examples = measure(shown, neurons)
+    drawn = read_examples(shown, of_examples.state, spec["raster_E"])
     of_test = dict(zip(test.index(0, test.n).tolist(), measure(test, neurons).state.tolist(), strict=True))
     tables = {}
     for name, evaluation, estimator in zip(spec["estimators"], spec["evaluations"], predictions, strict=True):
@@ -62,7 +63,6 @@ def run(
     }
     for name, draw in drawings.items():
         style.save(draw(), Path(figures) / f"{name}.png")
-    of_examples = measure(shown, neurons)
     result = {
         "study": spec["study"],
         "scale": spec["scale"],
@@ -100,17 +100,16 @@ def measure(dataset, neurons: dict[str, int]) -> network.Activity:
     return network.Activity(*(np.concatenate([getattr(block, field) for block in blocks]) for field in fields))
 
 
-def read_examples(dataset, spec: dict) -> list:
-    """Reads the example states whole: they are few."""
+def read_examples(dataset, states, raster_E: int) -> list:
+    """Reads the example networks whole, each with its state: they are few."""
     from neuroinverse.evaluation.network_figures import StateExample
 
-    states = measure(dataset, spec["neurons"]).state
     names = dataset.parameters.names
     examples = []
     for k, theta in enumerate(dataset.theta(0, dataset.n)):
         spikes, lfp, raster = (dataset.signal(name, k, k + 1)[0] for name in ("spikes", "lfp", "raster"))
         values = dict(zip(names, theta.tolist(), strict=True))
-        examples.append(StateExample(chr(ord("A") + k), values, spikes, lfp, raster, spec["raster_E"], str(states[k])))
+        examples.append(StateExample(chr(ord("A") + k), values, spikes, lfp, raster, raster_E, str(states[k])))
     return examples
 
 
