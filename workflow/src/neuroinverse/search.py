@@ -1,0 +1,209 @@
+"""The random search over networks that a study asks for: its trials, and the specification of every step.
+
+The first tier trains every trial for a few epochs and ranks them; the second trains the best to the end. A finalist is
+known by its rank, and finds its design in the ranking of the first tier when it runs: so the graph of jobs is fixed.
+"""
+
+import functools
+import math
+from collections.abc import Mapping
+
+from neuroinverse.errors import ConfigError
+from neuroinverse.estimators.architecture import layer_shapes, multiply_adds
+from neuroinverse.estimators.space import Design, check_space, draw_design
+from neuroinverse.features import feature_shape
+from neuroinverse.provenance import digest
+from neuroinverse.study import VERSIONS, Study
+from neuroinverse.workload import fit_minutes
+
+TIERS = ("ranking", "finalists")
+
+
+def settings(study: Study, estimator: str) -> Mapping:
+    """What is searched: `space`, `trials`, `epochs`, `finalists`, and `n` where the study says it.
+
+    Raises:
+        ConfigError: If the study asks for no search.
+    """
+    if estimator not in study.searches:
+        raise ConfigError(
+            f"study {study.name}, estimator {estimator}: "
+            "add `search: {trials: 40, epochs: 8, finalists: 5}` to the study file"
+        )
+    return study.searches[estimator]
+
+
+def dataset(study: Study, estimator: str) -> str:
+    """What the first tier is trained on: the estimator's dataset, or the first simulations of it."""
+    whole, n = study.training_dataset(estimator), settings(study, estimator).get("n")
+    return whole if n in (None, study.n(whole)) else f"{whole}@{n}"
+
+
+def network_input(study: Study, estimator: str) -> tuple[int, int]:
+    """Samples and channels of what a network takes."""
+    return feature_shape(study.estimator(estimator)["features"], study.input_signal(estimator))
+
+
+@functools.cache
+def design(study: Study, estimator: str, trial: int) -> Design:
+    """The design of a trial; see `draw_design`."""
+    space, n_outputs = settings(study, estimator)["space"], len(study.estimator_space(estimator).parameters)
+    return draw_design(space, study.master_seed, study.name, trial, network_input(study, estimator), n_outputs)
+
+
+def trials(study: Study, estimator: str) -> range:
+    """The trials of the first tier."""
+    return range(settings(study, estimator)["trials"])
+
+
+def members(study: Study, estimator: str, tier: str) -> list[str]:
+    """The folders of a tier: "trial-0" and so on, or "finalist-1" and so on."""
+    if tier == "ranking":
+        return [f"trial-{t}" for t in trials(study, estimator)]
+    return [f"finalist-{r + 1}" for r in range(settings(study, estimator)["finalists"])]
+
+
+def trial_spec(study: Study, estimator: str, trial: int) -> dict:
+    """Specification of `train_trial` in the first tier: of its own design alone, whatever the other trials are."""
+    section, folds = settings(study, estimator), study.estimator(estimator)["folds"]
+    spec = study.train_spec(estimator, trial % folds)
+    return spec | {
+        "version": VERSIONS["train_trial"],
+        "n": study.n(dataset(study, estimator)),
+        "hyperparameters": design(study, estimator, trial).hyperparameters | {"epochs": section["epochs"]},
+        "trial": trial,
+    }
+
+
+def ranking_spec(study: Study, estimator: str) -> dict:
+    """Specification of `rank_trials` for the first tier."""
+    return {
+        "version": VERSIONS["rank_trials"],
+        "study": study.name,
+        "scale": study.scale,
+        "estimator": estimator,
+        "tier": "ranking",
+        "members": members(study, estimator, "ranking"),
+        "training": digest([trial_spec(study, estimator, t) for t in trials(study, estimator)]),
+        # the draws that were rejected are found again from these
+        "space": settings(study, estimator)["space"],
+        "master_seed": study.master_seed,
+        "input": list(network_input(study, estimator)),
+        "n_outputs": len(study.estimator_space(estimator).parameters),
+    }
+
+
+def finalist_spec(study: Study, estimator: str, rank: int) -> dict:
+    """Specification of `train_trial` in the second tier: all epochs, and the whole training set.
+
+    Raises:
+        ConfigError: If there are fewer trials.
+    """
+    if not 1 <= rank <= len(trials(study, estimator)):
+        raise ConfigError(
+            f"study {study.name}, estimator {estimator}: there is no finalist {rank}; search.trials is "
+            f"{len(trials(study, estimator))}"
+        )
+    spec = {k: v for k, v in study.train_spec(estimator, 0).items() if k not in ("hyperparameters", "fold")}
+    return spec | {
+        "version": VERSIONS["train_trial"],
+        "epochs": study.estimator(estimator)["hyperparameters"]["epochs"],
+        "rank": rank,
+        "ranking": digest(ranking_spec(study, estimator)),
+    }
+
+
+def finalists_spec(study: Study, estimator: str) -> dict:
+    """Specification of `rank_trials` for the second tier."""
+    ranks = range(1, settings(study, estimator)["finalists"] + 1)
+    return {
+        "version": VERSIONS["rank_trials"],
+        "study": study.name,
+        "scale": study.scale,
+        "estimator": estimator,
+        "tier": "finalists",
+        "members": members(study, estimator, "finalists"),
+        "training": digest([finalist_spec(study, estimator, r) for r in ranks]),
+    }
+
+
+def member_spec(study: Study, estimator: str, member: str) -> dict:
+    """Specification of `train_trial` by the name of its folder."""
+    kind, _, number = member.partition("-")
+    return (trial_spec if kind == "trial" else finalist_spec)(study, estimator, int(number))
+
+
+def tier_spec(study: Study, estimator: str, tier: str) -> dict:
+    """Specification of `rank_trials` by the name of its table."""
+    return (ranking_spec if tier == "ranking" else finalists_spec)(study, estimator)
+
+
+# --- what jobs ask for ---------------------------------------------------------------------------------------------
+
+
+def member_minutes(study: Study, estimator: str, member: str, threads: int) -> int:
+    """Walltime to ask for one training (min). A finalist's design is not known yet: it may be the largest."""
+    n_outputs, shape = len(study.estimator_space(estimator).parameters), network_input(study, estimator)
+    if member.startswith("trial"):
+        spec = member_spec(study, estimator, member)
+        return fit_minutes(
+            spec["n"] * spec["hyperparameters"]["epochs"],
+            multiply_adds(*shape, spec["hyperparameters"], n_outputs),
+            threads,
+        )
+    designs = (design(study, estimator, t).hyperparameters for t in trials(study, estimator))
+    samples = study.n(study.training_dataset(estimator)) * study.estimator(estimator)["hyperparameters"]["epochs"]
+    return fit_minutes(samples, max(multiply_adds(*shape, h, n_outputs) for h in designs), threads)
+
+
+def layers_megabytes(study: Study, estimator: str, member: str) -> float:
+    """What a batch takes in memory between the layers (MB); for a finalist that of the largest design."""
+    shape = network_input(study, estimator)
+    chosen = [int(member.partition("-")[2])] if member.startswith("trial") else trials(study, estimator)
+    return max(_layers_megabytes(shape, design(study, estimator, t).hyperparameters) for t in chosen)
+
+
+def _layers_megabytes(shape: tuple[int, int], hyperparameters: Mapping) -> float:
+    values = sum(math.prod(s) for _, s in layer_shapes(*shape, hyperparameters))
+    # a convolution, its activation, and the gradients of both; validation goes in batches of 256 without gradients
+    return 4e-6 * max(4 * hyperparameters["batch_size"], 256) * values
+
+
+# --- whether it fits -----------------------------------------------------------------------------------------------
+
+
+def check_searches(study: Study) -> None:
+    """Checks what a study asks to be searched.
+
+    Raises:
+        ConfigError: At the first thing that is wrong.
+    """
+    for estimator, section in study.searches.items():
+        where, folds = f"estimators.{estimator}.search", study.estimator(estimator)["folds"]
+        try:
+            check_space(section["space"], len(study.estimator_space(estimator).parameters))
+            design(study, estimator, 0)
+        except ConfigError as error:
+            raise ConfigError(f"{where}.space: {error}") from error
+        if folds < 2:
+            raise ConfigError(
+                f"{where}: trials are ranked by what a fold holds out; give the estimator 2 folds or more"
+            )
+        if section["finalists"] > section["trials"]:
+            raise ConfigError(f"{where}.finalists: {section['finalists']} of {section['trials']} trials; ask for fewer")
+        if "n" in section:
+            _check_size(study, estimator, section["n"], where, folds)
+
+
+def _check_size(study: Study, estimator: str, n: int, where: str, folds: int) -> None:
+    whole = study.training_dataset(estimator)
+    if study.sampling(whole)[1]:
+        raise ConfigError(f"{where}.n: the first simulations of {whole} are no smaller dataset of its kind; remove it")
+    if n > study.n(whole):
+        raise ConfigError(f"{where}.n: {n} of the {study.n(whole)} simulations of {whole}; ask for fewer, or remove it")
+    if n % study.shard_size and n != study.n(whole):
+        raise ConfigError(
+            f"{where}.n: {n} must be a multiple of datasets.shard_size ({study.shard_size}), as datasets share shards"
+        )
+    if n < 2 * folds:
+        raise ConfigError(f"{where}.n: {n} simulations are too few for {folds} folds")
