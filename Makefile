@@ -49,14 +49,19 @@ format: setup ## write files as lint wants them
 bench: setup ## benchmarks against peers, recorded in docs/records
 	$(BIN)/python benchmarks/point_batch.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/cell_convergence.py
 	$(BIN)/python benchmarks/brunel_engines.py engines
 	$(BIN)/python benchmarks/brunel_engines.py equivalence
 	$(BIN)/python benchmarks/brunel_kernel.py
+	$(BIN)/python benchmarks/mainen_firing.py
+	$(BIN)/python benchmarks/cells_throughput.py speed
+	$(BIN)/python benchmarks/cells_throughput.py profile
 
 records: setup ## the figures of the docs, from finished results and benchmarks
 	$(BIN)/snakemake --profile profiles/local all results/izhikevich/demo/cnn/scaling.json \
 	  results/brunel_lfp_large/workstation/cnn/scaling.json results/brunel_lfp_large/workstation/report.html \
-	  results/brunel_lfp_small/workstation/report.html
+	  results/brunel_lfp_small/workstation/report.html \
+	  results/mainen_10/workstation/cnn/scaling.json results/ball_and_sticks_10/workstation/cnn/scaling.json
 	$(BIN)/python benchmarks/studies.py
 	$(BIN)/python docs/tables.py
 

@@ -5,7 +5,8 @@ A table stands between two markers; the first names the record and, after a colo
     <!-- record hh_point_2: mse_unit_folds_mean train_seconds_per_fold -->
     <!-- end -->
 
-A matrix has a row for each first and a column for each last part of the figures' names:
+A matrix has a row for each first and a column for each last part of the figures' names, and a row of published figures
+where there are some:
 
     <!-- matrix izhikevich: mse_unit train_seconds_per_fold | 2000 4000 -->
     <!-- end -->
@@ -36,7 +37,12 @@ def table(record: dict, keys: str) -> str:
 def matrix(record: dict, keys: str) -> str:
     """Figures named <row>_<column>, such as an error at several training sizes."""
     names, columns = (part.split() for part in keys.split("|"))
-    rows = [[name, *(number(record["figures"][f"{name}_{column}"]) for column in columns)] for name in names]
+    rows = []
+    for name in names:
+        keys = [f"{name}_{column}" for column in columns]
+        rows.append([name, *(number(record["figures"][key]) for key in keys)])
+        if any(key in record["published"] for key in keys):
+            rows.append(["published", *(number(record["published"].get(key, "")) for key in keys)])
     return laid_out(["figure", *columns], rows, record)
 
 
@@ -49,7 +55,7 @@ def laid_out(columns: list[str], rows: list[list[str]], record: dict) -> str:
 
 def number(value: float) -> str:
     """A number as a reader wants it: integers whole, others with four significant digits."""
-    return str(value) if isinstance(value, int) else f"{value:.4g}"
+    return str(value) if isinstance(value, int | str) else f"{value:.4g}"
 
 
 def filled(text: str) -> str:

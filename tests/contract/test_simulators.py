@@ -10,7 +10,7 @@ from neuroinverse import sampling
 from neuroinverse.config import load_study
 from neuroinverse.errors import ConfigError
 from neuroinverse.shards import Dataset, join_shards, verify_shard
-from neuroinverse.simulators import MECHANISMS, SIMULATORS, make_simulator, simulator_class
+from neuroinverse.simulators import SIMULATORS, make_simulator, mechanism_files, simulator_class
 from neuroinverse.stages import simulate_shard
 
 ROOT = Path(__file__).parents[2]
@@ -59,9 +59,10 @@ def test_is_used_by_a_study(name):
     assert name in USED.values(), f"no study in config/studies uses {name}: nobody can run it, nor do these tests"
 
 
-@pytest.mark.parametrize("name", SIMULATORS)
-def test_declares_units_defaults_and_engines(name):
-    offered = simulator_class({"name": name})
+@by_simulator
+def test_declares_units_defaults_and_engines(name, path):
+    section = specification(path)["simulator"]
+    offered = simulator_class(section)
     assert offered.parameters and offered.stimulus_unit != "" and offered.batch > 0
     assert len(set(offered.engines)) == len(offered.engines) > 0
     for parameter, info in offered.parameters.items():
@@ -69,8 +70,7 @@ def test_declares_units_defaults_and_engines(name):
         assert info.unit and info.unit == info.unit.strip(), parameter
         assert np.isfinite(info.default), parameter
         assert info.description, parameter
-    for mechanism in offered.mechanisms:
-        assert (MECHANISMS / mechanism).is_file()
+    assert [file.name for file in mechanism_files(section)] == [Path(name).name for name in offered.mechanisms]
     assert offered.__doc__ and offered.__doc__ != offered.__mro__[1].__doc__
 
 

@@ -81,7 +81,9 @@ class FakeDataset:
         self.parameters = space
         self.spec = {"n": n, "simulation": {"dataset": name, "simulator": {"name": "hh_point"}}}
         self.signals = {
-            "soma_voltage": SimpleNamespace(name="soma_voltage", unit=unit, dt_ms=0.1, t0_ms=2.0, shape=shape)
+            "soma_voltage": SimpleNamespace(
+                name="soma_voltage", unit=unit, dt_ms=0.1, t0_ms=2.0, shape=shape, channels=()
+            )
         }
         time = 2 + 0.1 * np.arange(1500)
         self.stimulus = np.sin(time**2 / 500) * (time > 10) if stimulus else None

@@ -9,10 +9,11 @@ from matplotlib.text import Text
 from synthetic import FakeDataset, make_space, write_history, write_predictions
 
 from neuroinverse.evaluation import figures, metrics, style
-from neuroinverse.evaluation.captions import CAPTIONS, NETWORK, TRANSFER
+from neuroinverse.evaluation.captions import CAPTIONS, NETWORK, SEARCH, TRANSFER
 from neuroinverse.evaluation.error_map import bins_for, error_map
 from neuroinverse.evaluation.transfer import error_histograms
 from neuroinverse.parameters import Parameter
+from neuroinverse.simulators.base import Signal
 
 LOG = {1: (0,), 2: (), 4: (1,), 10: (2, 3), 31: (0, 1, 5)}
 
@@ -238,7 +239,7 @@ def test_figures_are_150_dpi_png_of_report_width(tmp_path):
 def test_captions_of_both_reports_are_the_same(request):
     folder = request.config.rootpath / "workflow" / "report"
     texts = {path.stem: " ".join(path.read_text(encoding="utf-8").split()) for path in folder.glob("*.rst")}
-    captions = CAPTIONS | NETWORK | {"transfer": TRANSFER}
+    captions = CAPTIONS | NETWORK | {"transfer": TRANSFER, "search": SEARCH}
     assert {name: texts.get(name) for name in captions} == {name: caption for name, (_, caption) in captions.items()}
 
 
@@ -306,3 +307,15 @@ def test_stated_error_in_physical_units():
 def test_log_ticks_lie_within_and_are_few(low, high):
     ticks = style.log_ticks(low, high)
     assert 2 <= len(ticks) <= 5 and all(low <= t <= high for t in ticks)
+
+
+def test_named_channels_stand_in_a_legend(tmp_path):
+    """Two sites of a cell are told apart by name; a single one needs none."""
+    predictions = read(tmp_path, 2)
+    trace = np.stack([np.linspace(-70, -50, 200), np.linspace(-65, -60, 200)], axis=1)
+    for names, expected in ((("soma", "apical"), ["soma", "apical"]), (("soma",), [])):
+        signal = Signal("voltage", "mV", 0.1, (200, len(names)), channels=names)
+        example = figures.Example(0, trace[:, : len(names)])
+        figure = figures.examples(predictions, [example], signal, "mV", None, "")
+        legend = figure.axes[0].get_legend()
+        assert [t.get_text() for t in legend.get_texts()] == expected if expected else legend is None

@@ -18,6 +18,9 @@ from neuroinverse.study import Study
 REPO = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 STUDIES = sorted(p.stem for p in (REPO / "config" / "studies").glob("*.yaml") if not p.stem.startswith("_"))
+# those that are run: one of each simulator, since the others differ in numbers alone
+_SIMULATORS = {s: yaml.safe_load((REPO / "config" / "studies" / f"{s}.yaml").read_text())["simulator"] for s in STUDIES}
+SMOKED = sorted({str(section.get("name", section)): s for s, section in reversed(_SIMULATORS.items())}.values())
 # those that `make demo` runs
 CONFIGURED = sorted(yaml.safe_load((REPO / "config" / "config.yaml").read_text())["studies"])
 # the study that the tests edit; another one stands beside it
@@ -121,7 +124,7 @@ def arrays(shard: Path) -> dict[str, bytes]:
     return content
 
 
-def make_folder(path: Path, environment: dict[str, str], studies=STUDIES) -> Folder:
+def make_folder(path: Path, environment: dict[str, str], studies=SMOKED) -> Folder:
     """A folder with the repository's configuration, some studies at the scale smoke, and no results."""
     shutil.copytree(REPO / "config", path / "config")
     file = path / "config" / "config.yaml"

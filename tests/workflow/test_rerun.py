@@ -8,7 +8,7 @@ from collections import Counter
 import h5py
 import numpy as np
 import pytest
-from running import EDITED, REPO, STUDIES, arrays
+from running import EDITED, REPO, SMOKED, arrays
 
 from neuroinverse import cli
 from neuroinverse.provenance import canonical
@@ -67,7 +67,7 @@ def test_sampling_interval_resimulates_only_its_study(finished):
         **AFTER_TRAINING,
     }
     assert folders(jobs) == {EDITED}
-    assert len(STUDIES) > 1, "nothing is shown where there is no other study"
+    assert len(SMOKED) > 1, "nothing is shown where there is no other study"
 
 
 def test_words_retrain_nothing(finished):
@@ -147,7 +147,7 @@ def test_more_simulations_keep_those_there_are(finished):
 
 
 def _other_study(shard):
-    study = next(name for name in STUDIES if name != EDITED)
+    study = next(name for name in SMOKED if name != EDITED)
     shutil.copy(shard.parents[4] / study / "smoke" / "shards" / "train" / shard.name, shard)
 
 
@@ -215,7 +215,7 @@ def test_another_seed_is_another_study(finished):
     after = finished.study().parameters.draw(2, f"{EDITED}/train", np.arange(3))
     assert not np.isclose(before[0], after[0]).any() and not (before[1] == after[1]).any()
     planned = Counter(job.rule for job in _plan_with_seed(finished))
-    assert planned["simulate_shard"] == sum(n_shards(finished.study(name)) for name in STUDIES)
+    assert planned["simulate_shard"] == sum(n_shards(finished.study(name)) for name in SMOKED)
     assert planned["compile_mechanisms"] == 0
 
 

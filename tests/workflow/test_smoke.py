@@ -1,4 +1,4 @@
-"""Every study from the prior to its report at the smallest scale; every scale as a plan; and the tools' verdict."""
+"""A study of every simulator from the prior to its report at the smallest scale; every scale as a plan; the tools."""
 
 import html
 import json
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from running import BIN, REPO, STUDIES, read_jobs
+from running import BIN, REPO, SMOKED, STUDIES, read_jobs
 
 from neuroinverse.shards import OK, Dataset
 
@@ -30,7 +30,7 @@ def test_every_declared_file_is_made(smoke):
     assert not list((folder.path / "results").rglob("checkpoint")), "a finished training keeps no checkpoint"
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", SMOKED)
 def test_smoke_run(smoke, name):
     folder, _ = smoke
     study, results = folder.study(name), folder.results(name)

@@ -5,6 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from neuroinverse import search
 from neuroinverse.config import check_config, load_study
 from neuroinverse.errors import ConfigError
 from neuroinverse.provenance import canonical
@@ -21,6 +22,8 @@ wildcard_constraints:
     shard=r"[0-9]+",
     estimator=ESTIMATOR_PATTERN.pattern,
     fold=r"[0-9]+",
+    trial=r"trial-(?:0|[1-9][0-9]*)|finalist-[1-9][0-9]*",
+    tier=r"ranking|finalists",
 
 
 # The interpreter that runs Snakemake has the package beside it, activated or not.
@@ -136,6 +139,32 @@ def dataset_files(wildcards, datasets):
 
 def training_file(wildcards):
     return dataset_file(wildcards, study_of(wildcards).training_dataset(wildcards.estimator))
+
+
+def search_folder(wildcards):
+    return f"{estimator_folder(wildcards)}/search"
+
+
+def members_files(wildcards):
+    members = search.members(study_of(wildcards), wildcards.estimator, wildcards.tier)
+    return [f"{search_folder(wildcards)}/{member}/result.json" for member in members]
+
+
+def trial_dataset(wildcards):
+    study = study_of(wildcards)
+    first = wildcards.trial.startswith("trial")
+    dataset = search.dataset(study, wildcards.estimator) if first else study.training_dataset(wildcards.estimator)
+    return dataset_file(wildcards, dataset)
+
+
+def ranking_file(wildcards):
+    return f"{search_folder(wildcards)}/ranking.json"
+
+
+def trial_mb(wildcards, threads):
+    """That of a fold, and what a batch of a large network takes between its layers."""
+    layers = search.layers_megabytes(study_of(wildcards), wildcards.estimator, wildcards.trial)
+    return train_mb(wildcards, threads) + layers
 
 
 def metrics_files(study):

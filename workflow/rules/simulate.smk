@@ -65,7 +65,7 @@ rule simulate_shard:
     threads: 2
     resources:
         # an engine in every worker
-        mem_mb=growing(lambda w, threads: 500 + study_of(w).worker_mb * threads),
+        mem_mb=growing(lambda w, threads: 500 + study_of(w).simulator.worker_mb * threads),
         runtime=lambda w, threads, attempt: simulate_minutes(study_of(w), threads, attempt),
     params:
         spec=lambda w: canonical(study_of(w).shard_spec(w.dataset, w.shard)),

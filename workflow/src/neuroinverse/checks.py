@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from neuroinverse.errors import ConfigError, require_known
 from neuroinverse.estimators.architecture import layer_shapes
 from neuroinverse.features import feature_shape
-from neuroinverse.simulators import make_simulator, simulator_class
+from neuroinverse.simulators import make_simulator, mechanism_files, simulator_class
 from neuroinverse.simulators.base import Signal
 
 
@@ -45,6 +45,11 @@ def _check_parameters(study) -> None:
     for p in study.parameters.parameters:
         if p.name not in offered:
             raise ConfigError(f"parameters: the simulator has no {p.name!r}; it has {', '.join(offered)}")
+    _check_units(study, offered)
+
+
+def _check_units(study, offered: Mapping) -> None:
+    for p in study.parameters.parameters:
         if p.unit != offered[p.name].unit:
             raise ConfigError(f"parameter {p.name}: unit is {p.unit!r}; the simulator takes {offered[p.name].unit!r}")
 
@@ -62,6 +67,12 @@ def _check_dataset(study, dataset: str) -> None:
             simulator = make_simulator(study.scenario(dataset))
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from error
+        _check_units(study, simulator.parameters)
+        if mechanism_files(study.scenario(dataset)["simulator"]) != study.mechanisms:
+            raise ConfigError(
+                f"{where}.options: changes the MOD files, and all datasets of a study share what is compiled; "
+                "write a study of its own for it"
+            )
         if simulator.needs_kernel and simulator.kernel_settings() != study.kernel_spec()["settings"]:
             raise ConfigError(
                 f"{where}: changes what the kernel is made from, and all datasets of a study share one kernel; "

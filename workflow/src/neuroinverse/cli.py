@@ -22,6 +22,12 @@ SPEC = ("--spec", {"type": _spec, "required": True, "metavar": "JSON", "help": "
 OUTPUT = ("--output", {"type": Path, "required": True, "metavar": "FILE"})
 THREADS = ("--threads", {"type": int, "default": 1, "metavar": "N", "help": "threads to use (1)"})
 
+GPUS = (
+    "--gpus",
+    {"type": int, "default": 0, "metavar": "N", "help": "GPUs to use, data-parallel when several (0: the CPU)"},
+)
+MEMORY = ("--memory-mb", {"type": float, "default": 2000, "help": "memory for signals (2000)"})
+
 
 def _path(flag: str, help: str = "", several: bool = False, required: bool = True) -> tuple[str, dict]:
     return flag, {"type": Path, "required": required, "help": help, "nargs": "+" if several else None}
@@ -57,18 +63,10 @@ VERBS = {
             SPEC,
             OUTPUT,
             THREADS,
+            GPUS,
+            MEMORY,
             _path("--dataset"),
             _path("--history", "CSV to write"),
-            (
-                "--gpus",
-                {
-                    "type": int,
-                    "default": 0,
-                    "metavar": "N",
-                    "help": "GPUs to use, data-parallel when several (0: the CPU)",
-                },
-            ),
-            ("--memory-mb", {"type": float, "default": 2000, "help": "memory for signals (2000)"}),
         ],
     ),
     "ensemble_folds": (
@@ -98,6 +96,31 @@ VERBS = {
     "scaling": (
         "gather the error at several training sizes",
         [SPEC, OUTPUT, _path("--metrics", several=True)],
+    ),
+    "train_trial": (
+        "train one network of a search",
+        [
+            SPEC,
+            OUTPUT,
+            THREADS,
+            GPUS,
+            MEMORY,
+            _path("--dataset"),
+            _path("--history", "CSV to write"),
+            _path("--ranking", "ranking.json of the first tier, for a finalist", required=False),
+        ],
+    ),
+    "rank_trials": (
+        "write the table of a search, by loss",
+        [
+            SPEC,
+            OUTPUT,
+            _path("--folder", "folder of the search"),
+            _path("--table", "CSV to write"),
+            _path("--page", "HTML to write"),
+            _path("--figure", "PNG to write"),
+            _path("--ranking", "ranking.json of the first tier, for the second", required=False),
+        ],
     ),
     "transfer": (
         "measure and draw an ensemble's error on further datasets",

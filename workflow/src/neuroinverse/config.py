@@ -9,11 +9,17 @@ from pathlib import Path
 import yaml
 
 from neuroinverse.errors import ConfigError, require_known
+from neuroinverse.estimators.space import values_of
+from neuroinverse.search import check_searches
 from neuroinverse.study import DATASETS, Study
 
+# of a study's search that names none
+SPACE = "published"
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 # relative to the working directory, as Snakemake resolves config files: `--directory` gives a run its own config
 STUDIES = Path("config/studies")
+NETWORKS = Path("config/networks")
+SPACES = Path("config/search")
 
 
 def read_config(path: Path = Path("config/config.yaml")) -> dict:
@@ -42,6 +48,16 @@ def study_names() -> list[str]:
     return sorted(p.stem for p in STUDIES.glob("*.yaml") if not p.stem.startswith("_"))
 
 
+def network_names() -> list[str]:
+    """The published networks in config/networks, which a study's hyper-parameters may name."""
+    return sorted(p.stem for p in NETWORKS.glob("*.yaml"))
+
+
+def space_names() -> list[str]:
+    """The spaces in config/search, which a study's search may name."""
+    return sorted(p.stem for p in SPACES.glob("*.yaml"))
+
+
 def load_study(study: str | Path, scale: str, master_seed: int) -> Study:
     """Reads a study at a scale.
 
@@ -65,10 +81,16 @@ def load_study(study: str | Path, scale: str, master_seed: int) -> Study:
         raise ConfigError(f"{path}: scale {scale!r} is unknown; there are {', '.join(content['scales'])}")
     merged = _merge(content, content["scales"][scale], f"scales.{scale}")
     _validate(merged, "study.schema.json", f"{path} at scale {scale}")
+    resolved = merged | {"estimators": _resolve_networks(merged["estimators"], f"{path} at scale {scale}")}
+    # what a network leaves open, the study has to say
+    _validate(resolved, "study.schema.json", f"{path} at scale {scale}")
     # a name mistyped in a scale would be one more dataset, and the one that was meant would keep its size
-    require_known(f"{path} at scale {scale}: datasets", merged["datasets"], content["datasets"])
+    require_known(f"{path} at scale {scale}: datasets", resolved["datasets"], content["datasets"])
+    searches = _take_searches(resolved["estimators"], f"{path} at scale {scale}")
     try:
-        return Study(name=path.stem, scale=scale, master_seed=master_seed, settings=merged)
+        study = Study(name=path.stem, scale=scale, master_seed=master_seed, settings=resolved, searches=searches)
+        check_searches(study)
+        return study
     except ConfigError as error:
         raise ConfigError(f"{path} at scale {scale}: {error}") from error
 
@@ -101,10 +123,89 @@ def _merge(base: Mapping, over: Mapping, where: str) -> dict:
     return merged
 
 
+def _resolve_networks(estimators: Mapping, source: str) -> dict:
+    """The estimators with the keys of a named network in the place of its name, and under the study's own."""
+    resolved = {}
+    for name, estimator in estimators.items():
+        own = dict(estimator["hyperparameters"])
+        if "network" in own:
+            where = f"{source}: estimators.{name}.hyperparameters.network"
+            own = _read_network(own.pop("network"), where) | own
+        resolved[name] = estimator | {"hyperparameters": own}
+    return resolved
+
+
+def _take_searches(estimators: dict, source: str) -> dict:
+    """Takes the searches out of the estimators: by estimator, each with the content of its space for its name."""
+    searches = {}
+    for name, estimator in estimators.items():
+        if "search" in estimator:
+            section = estimator["search"]
+            estimators[name] = {k: v for k, v in estimator.items() if k != "search"}
+            space = read_space(section.get("space", SPACE), f"{source}: estimators.{name}.search.space")
+            searches[name] = section | {"space": space}
+    return searches
+
+
+def read_space(name: str, where: str = "space") -> dict:
+    """Reads a space of networks.
+
+    Args:
+        name: A file in config/search.
+        where: Where it is named.
+
+    Raises:
+        ConfigError: If there is none, or it is not as its schema says, or its ends are no hyper-parameters.
+    """
+    path = _named(name, SPACES, space_names(), where)
+    space = _read_yaml(path)
+    _validate(space, "search.schema.json", path)
+    known = _hyperparameters()
+    # `outputs` stands for one, the narrowest there is: a range that is empty for a study is found with the study
+    for key, values in values_of(space, 1).items():
+        for value in values:
+            _check({key: value}, {"type": "object", "additionalProperties": False, "properties": known}, path)
+    return space
+
+
+def _hyperparameters() -> dict:
+    """Schemas of the hyper-parameters, the name of a network not among them."""
+    schema = _schema("study.schema.json")["$defs"]["cnn"]["properties"]["hyperparameters"]
+    return {key: value for key, value in schema["properties"].items() if key != "network"}
+
+
+def _named(name: str, folder: Path, names: list[str], where: str) -> Path:
+    """The file of a name.
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise ConfigError(f"{where}: {name!r} is unknown{hint}; {folder} has {', '.join(names) or 'no files'}")
+    return folder / f"{name}.yaml"
+
+
+def _read_network(name: str, where: str) -> dict:
+    path = _named(name, NETWORKS, network_names(), where)
+    network = _read_yaml(path)
+    # a part of the hyper-parameters will do, but a network is no other one
+    _check(network, {"type": "object", "additionalProperties": False, "properties": _hyperparameters()}, path)
+    return network
+
+
+def _schema(name: str) -> dict:
+    return json.loads((SCHEMAS / name).read_text())
+
+
 def _validate(content, schema_name: str, source) -> None:
+    _check(content, _schema(schema_name), source)
+
+
+def _check(content, schema: Mapping, source) -> None:
     import jsonschema
 
-    schema = json.loads((SCHEMAS / schema_name).read_text())
     validator = jsonschema.Draft202012Validator(schema)
     errors = sorted(validator.iter_errors(content), key=lambda e: list(map(str, e.absolute_path)))
     if errors:

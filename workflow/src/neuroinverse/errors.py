@@ -30,6 +30,19 @@ class StorageError(NeuroinverseError):
     """There is no room for the file to be written."""
 
 
+class DivergedError(NeuroinverseError):
+    """The loss of a training was never finite.
+
+    Args:
+        message: With the cure.
+        state: The `TrainingState` at its end.
+    """
+
+    def __init__(self, message: str, state):
+        self.state = state
+        super().__init__(message)
+
+
 def require_known(where: str, given: Iterable[str], names: Iterable[str]) -> None:
     """Refuses names that are not among those known.
 

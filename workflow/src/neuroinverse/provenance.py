@@ -27,6 +27,12 @@ def digest(spec) -> str:
     return hashlib.sha256(canonical(spec).encode()).hexdigest()
 
 
+@functools.cache
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content, hexadecimal; read once per process."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
 def leaves(settings: Mapping, where: str) -> list[str]:
     """Every value of nested settings behind its dotted key."""
     lines = []

@@ -114,6 +114,8 @@ def _describe_signal(data: h5py.Dataset, signal: Signal) -> None:
     data.attrs["t0_ms"] = signal.t0_ms
     if signal.may_be_nan:
         data.attrs["may_be_nan"] = True
+    if signal.channels:
+        data.attrs["channels"] = fixed(list(signal.channels))
 
 
 def _read_signals(file: h5py.File) -> dict[str, Signal]:
@@ -125,6 +127,7 @@ def _read_signals(file: h5py.File) -> dict[str, Signal]:
             d.shape[1:],
             float(d.attrs["t0_ms"]),
             bool(d.attrs.get("may_be_nan", False)),
+            tuple(c.decode() for c in d.attrs.get("channels", ())),
         )
         for name, d in file["signals"].items()
     }

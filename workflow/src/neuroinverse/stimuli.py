@@ -148,7 +148,7 @@ def waveform(stimulus: Mapping, n_samples: int, dt_ms: float, master_seed: int =
     Raises:
         ConfigError: If the kind or one of its arguments is unknown, or a needed one is missing.
     """
-    arguments = {k: v for k, v in stimulus.items() if k not in ("kind", "amplitude", "unit", "sha256")}
+    arguments = {k: v for k, v in stimulus.items() if k not in ("kind", "amplitude", "unit", "site")}
     kind = stimulus["kind"]
     if kind not in WAVEFORMS:
         raise ConfigError(f"stimulus kind {kind!r} is unknown; known: {', '.join(WAVEFORMS)}")

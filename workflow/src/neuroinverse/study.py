@@ -6,11 +6,10 @@ depends on without reading it enters as a digest.
 """
 
 import functools
-import hashlib
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -19,10 +18,10 @@ from neuroinverse.errors import ConfigError
 from neuroinverse.estimators.architecture import complete
 from neuroinverse.features import feature_shape, split
 from neuroinverse.parameters import ParameterSpace
-from neuroinverse.provenance import digest, leaves, version
+from neuroinverse.provenance import digest, file_sha256, leaves, version
 from neuroinverse.sampling import resolve
 from neuroinverse.simulators import make_simulator, mechanism_files, simulator_class
-from neuroinverse.simulators.base import Signal
+from neuroinverse.simulators.base import Signal, Simulator, stimuli
 
 # every study has these: what the folds learn from; what their stated error is fitted to; what everything is measured on
 DATASETS = ("train", "calibration", "test")
@@ -37,6 +36,8 @@ VERSIONS = MappingProxyType(
         "evaluate": 1,
         "scaling": 1,
         "transfer": 1,
+        "train_trial": 1,
+        "rank_trials": 1,
         "network_states": 1,
         "report": 1,
         "report_index": 1,
@@ -53,6 +54,7 @@ class Study:
         scale: smoke, demo or paper.
         master_seed: Root of every random draw.
         settings: The study file with its scale merged in.
+        searches: By estimator what is searched: no other step depends on it.
 
     Raises:
         ConfigError: If the parts do not fit each other.
@@ -62,6 +64,7 @@ class Study:
     scale: str
     master_seed: int
     settings: Mapping
+    searches: Mapping = field(default_factory=dict)
 
     def __post_init__(self):
         check_study(self)
@@ -155,15 +158,10 @@ class Study:
         """The MOD files that the simulator needs."""
         return mechanism_files(self.settings["simulator"])
 
-    @property
-    def core_seconds(self) -> float:
-        """Core time of one simulation (s), err high."""
-        return make_simulator(self.scenario("train")).core_seconds
-
-    @property
-    def worker_mb(self) -> int:
-        """Memory of one process that simulates (MB), err high."""
-        return make_simulator(self.scenario("train")).worker_mb
+    @functools.cached_property
+    def simulator(self) -> Simulator:
+        """The simulator of the training set."""
+        return make_simulator(self.scenario("train"))
 
     def megabytes(self, dataset: str, signal: str | None = None) -> float:
         """Size of a dataset, or of one of its signals."""
@@ -204,14 +202,19 @@ class Study:
         if sampling:
             spec["sampling"] = sampling
         if "path" in section:
-            spec["source_sha256"] = _sha256(Path(section["path"]))
+            spec["source_sha256"] = file_sha256(Path(section["path"]))
         if self.mechanisms:
             spec |= self._mechanism_sums()
         if self.needs_kernel:
             spec["kernel"] = digest(self.kernel_spec())
-        stimulus = self.settings["protocol"].get("stimulus", {})
-        if Path(stimulus.get("path", "")).is_file():
-            spec["stimulus_sha256"] = _sha256(Path(stimulus["path"]))
+        waves = (Path(s["path"]) for s in stimuli(self.settings["protocol"]) if "path" in s)
+        files = [*make_simulator(self.scenario(base)).files(), *(f for f in waves if f.is_file())]
+        if files:
+            # where the package is installed counts for nothing
+            spec["files"] = {f.name if f.is_absolute() else str(f): file_sha256(f) for f in files}
+        packages = simulator_class(section).packages
+        if packages:
+            spec["packages"] = {p: version(p) for p in packages}
         return spec
 
     @property
@@ -221,18 +224,18 @@ class Study:
 
     def kernel_spec(self) -> dict:
         """Specification of `compute_kernel`. The study's name is not in it: the same settings give the same kernel."""
-        simulator = make_simulator(self.scenario("train"))
+        simulator = self.simulator
         return {
             "version": VERSIONS["compute_kernel"],
             "neuron": version("neuron"),
             "lfpykit": version("lfpykit"),
             "seed": self.master_seed,
             "settings": simulator.kernel_settings(),
-            "files": {str(f): _sha256(f) for f in simulator.kernel_files()},
+            "files": {str(f): file_sha256(f) for f in simulator.kernel_files()},
         }
 
     def _mechanism_sums(self) -> dict:
-        return {"neuron": version("neuron"), "mechanisms": {f.name: _sha256(f) for f in self.mechanisms}}
+        return {"neuron": version("neuron"), "mechanisms": {f.name: file_sha256(f) for f in self.mechanisms}}
 
     def mechanisms_spec(self) -> dict:
         """Specification of `compile_mechanisms`."""
@@ -299,7 +302,7 @@ class Study:
             "parameters": self.estimator_space(estimator).to_table(),
             "signal": settings["signal"],
             "signal_unit": self.input_signal(estimator).unit,
-            "stimulus_unit": self.settings["protocol"].get("stimulus", {}).get("unit"),
+            "stimulus_unit": next((s["unit"] for s in stimuli(self.settings["protocol"])), None),
             "published": settings.get("published", {}),
             "published_source": settings.get("published_source", ""),
         }
@@ -389,11 +392,6 @@ class Study:
             {"parameters": self.estimator_space(e).to_table(), "sha256": digest(self.evaluate_spec(e))}
             for e in self.estimators
         ]
-
-
-@functools.cache
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 ESTIMATOR_PATTERN = re.compile(r"[a-z][a-z0-9_]*(?:@[1-9][0-9]*)?")

@@ -30,7 +30,7 @@ PASSES = 3.0
 
 def simulate_minutes(study: Study, threads: int = 1, attempt: int = 1) -> int:
     """Walltime to ask for one shard (min): a killed one begins anew, so the next attempt asks for more."""
-    return _request(study.shard_size * study.core_seconds / threads, attempt)
+    return _request(study.shard_size * study.simulator.core_seconds / threads, attempt)
 
 
 def join_minutes(study: Study, dataset: str, attempt: int = 1) -> int:
@@ -41,7 +41,18 @@ def join_minutes(study: Study, dataset: str, attempt: int = 1) -> int:
 def train_minutes(study: Study, estimator: str, threads: int) -> int:
     """Walltime to ask for the training of one fold on CPUs (min); what is cut off goes on with the next attempt."""
     samples = study.n(study.training_dataset(estimator)) * study.estimator(estimator)["hyperparameters"]["epochs"]
-    return _request(PASSES * samples * forward_multiply_adds(study, estimator) / (CORE_RATE * threads))
+    return fit_minutes(samples, forward_multiply_adds(study, estimator), threads)
+
+
+def fit_minutes(samples: int, forward: int, threads: int) -> int:
+    """Walltime to ask for a training on CPUs (min).
+
+    Args:
+        samples: Simulations times epochs.
+        forward: Multiply-adds of one prediction.
+        threads: CPU threads.
+    """
+    return _request(PASSES * samples * forward / (CORE_RATE * threads))
 
 
 def forward_multiply_adds(study: Study, estimator: str) -> int:

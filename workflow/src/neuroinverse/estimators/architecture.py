@@ -102,6 +102,37 @@ def multiply_adds(n_samples: int, n_channels: int, hyperparameters: Mapping, n_o
     return total + sum(a * b for a, b in itertools.pairwise(widths))
 
 
+def weights(n_samples: int, n_channels: int, hyperparameters: Mapping, n_outputs: int) -> int:
+    """Weights and biases that are trained.
+
+    Args:
+        n_samples: Length of the feature in time.
+        n_channels: Its channels.
+        hyperparameters: The study's, complete or not.
+        n_outputs: Number of parameters.
+    """
+    h = complete(hyperparameters)
+    bias = {kind: kind in h.get("bias", BIAS) for kind in BIAS}
+    total, before = 0, n_channels
+    each = (k for k in kernels(h) for _ in range(h["conv_repeat"]))
+    for name, shape in layer_shapes(n_samples, n_channels, h):
+        if name.startswith("conv"):
+            total += (next(each) * before + bias["conv"]) * shape[1]
+        before = shape[-1]
+    for width in h["fc_dims"]:
+        total, before = total + (before + bias["fc"]) * width, width
+    return total + (before + bias["output"]) * n_outputs
+
+
+def layers(hyperparameters: Mapping) -> int:
+    """Keras layers from the input to the output, activations and dropout counted, features not."""
+    h = complete(hyperparameters)
+    convolutions = len(h["conv_filter"]) * (2 * h["conv_repeat"] + 1)
+    dense = len(h["fc_dims"]) * (3 if h["dropFrac"] > 0 else 2)
+    # besides these the input, the flattening and the output
+    return convolutions + dense + 3 + (h["outAmpl"] != 1)
+
+
 def _require(n, needed, layer, key, hyperparameters, n_samples):
     if n < needed:
         raise ConfigError(

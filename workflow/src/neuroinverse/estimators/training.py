@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from neuroinverse.errors import NeuroinverseError
+from neuroinverse.errors import DivergedError
 from neuroinverse.files import atomic
 from neuroinverse.progress import Progress
 from neuroinverse.provenance import digest
@@ -105,7 +105,7 @@ def fit(
         The final state.
 
     Raises:
-        NeuroinverseError: If the loss was never finite.
+        DivergedError: If the loss was never finite.
     """
     state = checkpoint.load(model, h["learning_rate"])
     if state.epoch:
@@ -136,9 +136,10 @@ def fit(
     progress.close()
     if not math.isfinite(state.best_loss):
         checkpoint.remove()
-        raise NeuroinverseError(
+        raise DivergedError(
             f"the training diverged: its loss is {state.best_loss} after epoch {state.epoch}. Lower "
-            f"hyperparameters.learning_rate (now {h['learning_rate']:g}) or add the feature standardize"
+            f"hyperparameters.learning_rate (now {h['learning_rate']:g}) or add the feature standardize",
+            state,
         )
     model.load_weights(checkpoint.best)
     return state

@@ -52,6 +52,15 @@ TRANSFER = (
     "is counted as beyond.",
 )
 
+# of the verb rank_trials, where a study asks for a search
+SEARCH = (
+    "Loss of the trials",
+    "Mean squared error in unit parameters over the fold that a trial did not see, with the weights of its best "
+    "epoch, in the order of the ranking after the first tier, by optimizer. Trials that diverged or failed are "
+    "left out. Where finalists are shown, a line leads from the loss of the first tier to that after the training "
+    "to the end.",
+)
+
 # of the verb network_states, where a study asks for it
 NETWORK = {
     "example_states": (

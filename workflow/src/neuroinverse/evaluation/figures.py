@@ -202,7 +202,7 @@ def examples(predictions: Predictions, traces: Sequence[Example], signal, unit: 
     Args:
         predictions: Predictions of the test set.
         traces: The traces to show, one panel each.
-        signal: Its description: `name`, `dt_ms` and `t0_ms`.
+        signal: Its description: `name`, `dt_ms`, `t0_ms` and `channels`.
         unit: Unit of the signal.
         stimulus: Stimulus over the same window, shape (time,), or None where there is none.
         stimulus_unit: Its unit.
@@ -221,11 +221,16 @@ def examples(predictions: Predictions, traces: Sequence[Example], signal, unit: 
         )  # fmt: skip
         for k, (example, axis) in enumerate(zip(traces, axes[:, 0], strict=False)):
             time = signal.t0_ms + signal.dt_ms * np.arange(len(example.signal))
-            _draw_channels(axis, time, np.asarray(example.signal).reshape(len(time), -1), unit)
+            _draw_channels(axis, time, np.asarray(example.signal).reshape(len(time), -1), unit, signal.channels)
             axis.margins(x=0.01)
             axis.set_title(_short_title(predictions, example.row) if beside else titles[k], fontsize=7.5)
             if beside:
                 _draw_unit_parameters(axes[k, 1], predictions, example.row, legend=k == 0)
+        if axes[0, 0].get_legend_handles_labels()[0]:
+            # above the panel, where no trace is
+            axes[0, 0].legend(
+                loc="lower right", bbox_to_anchor=(1, 1), ncols=4, fontsize=6.5, borderpad=0.2, handlelength=1
+            )
         if stimulus is not None:
             axis = axes[-1, 0]
             axis.plot(signal.t0_ms + signal.dt_ms * np.arange(len(stimulus)), stimulus, color=INK, linewidth=0.6)
@@ -244,12 +249,13 @@ def examples(predictions: Predictions, traces: Sequence[Example], signal, unit: 
     return figure
 
 
-def _draw_channels(axis, time: np.ndarray, channels: np.ndarray, unit: str) -> None:
+def _draw_channels(axis, time: np.ndarray, channels: np.ndarray, unit: str, names: Sequence[str]) -> None:
     """Few channels on one axis as they are; many, such as the contacts of a probe, one below the other."""
     shades = [BLUE, ORANGE, style.GREEN, GREY]
     if channels.shape[1] <= len(shades):
-        for channel, shade in zip(channels.T, shades, strict=False):
-            axis.plot(time, channel, linewidth=0.6, color=shade)
+        labels = names if len(names) > 1 else [None] * len(shades)
+        for channel, shade, label in zip(channels.T, shades, labels, strict=False):
+            axis.plot(time, channel, linewidth=0.6, color=shade, label=label)
         axis.set_ylabel(style.unit_text(unit) or "no unit")
         return
     middle = np.median(channels, axis=0)

@@ -46,6 +46,20 @@ def segment_samples(settings: Mapping, dt_ms: float, n: int) -> tuple[int, int]:
     return length, length - min(int(settings.get("overlap", 0.5) * length), length - 1)
 
 
+def channel_indices(settings: Mapping, names: Sequence[str]) -> list[int]:
+    """Where the channels that are kept stand among those of a signal.
+
+    Raises:
+        ConfigError: If the signal has no such channel.
+    """
+    for name in settings["keep"]:
+        if name not in names:
+            raise ConfigError(
+                f"features.channels: the signal has no channel {name!r}; it has {', '.join(names) or 'one alone'}"
+            )
+    return [list(names).index(name) for name in settings["keep"]]
+
+
 def split(features: Sequence[Mapping]) -> tuple[list[Mapping], list[Mapping]]:
     """Parts a chain before the first feature that is fitted to the training set.
 
@@ -68,6 +82,10 @@ def feature_shape(features: Sequence[Mapping], signal: Signal) -> tuple[int, int
         ((name, settings),) = feature.items()
         if spectrum and name in ("window", "log_voltage", "welch"):
             raise ConfigError(f"features.{name}: takes a signal, and welch has made a spectrum; put it before welch")
+        if name == "channels":
+            if channels != max(len(signal.channels), 1):
+                raise ConfigError("features.channels: given twice; keep what is wanted at once")
+            channels = len(channel_indices(settings, signal.channels))
         if name == "log_power" and not spectrum:
             raise ConfigError("features.log_power: takes a spectrum; put welch before it")
         if name == "welch":

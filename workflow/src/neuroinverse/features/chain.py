@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import keras
 
-from neuroinverse.features import window_samples
+from neuroinverse.features import channel_indices, window_samples
 from neuroinverse.features.spectrum import log_power, welch
 from neuroinverse.features.voltage import log_voltage
 from neuroinverse.simulators.base import Signal
@@ -33,6 +33,8 @@ def apply_features(x, features: Sequence[Mapping], signal: Signal, fit: Callable
             kept = window_samples(settings, signal.dt_ms, signal.t0_ms, n)
             x = keras.layers.Cropping1D((kept.start, n - kept.stop), name="window")(x)
             n = kept.stop - kept.start
+        elif name == "channels":
+            x = keras.ops.take(x, channel_indices(settings, signal.channels), axis=-1)
         elif name == "log_voltage":
             x = log_voltage(x, settings)
         elif name == "welch":

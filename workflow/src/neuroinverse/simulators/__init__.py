@@ -9,9 +9,13 @@ from neuroinverse.simulators.base import Simulator
 
 # name in a study: module and class
 SIMULATORS = {
+    "ball_and_stick": "ball_and_sticks:BallAndStick",
+    "ball_and_sticks": "ball_and_sticks:BallAndSticks",
     "brunel": "brunel:Brunel",
+    "cell_template": "cell_template:CellTemplate",
     "hh_point": "hh_point:HHPoint",
     "izhikevich": "izhikevich:Izhikevich",
+    "mainen": "mainen:Mainen",
 }
 
 MECHANISMS = Path(__file__).parent / "mechanisms"
@@ -34,7 +38,8 @@ def simulator_class(simulator: dict) -> type[Simulator]:
                 "For a simulator of your own give path and class"
             )
         module, class_name = SIMULATORS[name].split(":")
-        return getattr(importlib.import_module(f"neuroinverse.simulators.{module}"), class_name)
+        found = getattr(importlib.import_module(f"neuroinverse.simulators.{module}"), class_name)
+        return found.for_section(simulator)
     path = Path(simulator["path"])
     if not path.is_file():
         raise ConfigError(f"simulator.path: {path} does not exist")
@@ -44,7 +49,7 @@ def simulator_class(simulator: dict) -> type[Simulator]:
     found = getattr(module, simulator["class"], None)
     if not (isinstance(found, type) and issubclass(found, Simulator)):
         raise ConfigError(f"simulator.class: {path} has no subclass of Simulator named {simulator['class']!r}")
-    return found
+    return found.for_section(simulator)
 
 
 def mechanism_files(simulator: dict) -> list[Path]:
@@ -53,9 +58,10 @@ def mechanism_files(simulator: dict) -> list[Path]:
     Raises:
         ConfigError: If one does not exist.
     """
-    beside = Path(simulator["path"]).parent if "path" in simulator else MECHANISMS
+    found_class = simulator_class(simulator)
+    beside = Path(simulator["path"]).parent if "path" in simulator else found_class.mechanism_folder or MECHANISMS
     files = []
-    for name in simulator_class(simulator).mechanisms:
+    for name in found_class.mechanisms:
         found = [folder / name for folder in (beside, MECHANISMS) if (folder / name).is_file()]
         if not found:
             raise ConfigError(f"simulator: mechanism {name} is neither in {beside} nor among those of the package")

@@ -29,6 +29,7 @@ class Signal:
         shape: Shape of one simulation's array: (time,) or (time, channel).
         t0_ms: Time of the first sample (ms).
         may_be_nan: Whether NaN says "undefined" here, and not that the simulation failed.
+        channels: Names of the channels, where they have some.
     """
 
     name: str
@@ -37,6 +38,13 @@ class Signal:
     shape: tuple[int, ...]
     t0_ms: float = 0.0
     may_be_nan: bool = False
+    channels: tuple[str, ...] = ()
+
+
+def stimuli(protocol: Mapping) -> list[Mapping]:
+    """The stimuli of a protocol: none, one, or several, each a run of its own."""
+    given = protocol.get("stimulus", [])
+    return list(given) if isinstance(given, list) else [given]
 
 
 class Simulator(ABC):
@@ -48,7 +56,7 @@ class Simulator(ABC):
         free: Names of the inferred parameters: the columns of theta.
         fixed: Values for other parameters, by name, in the parameter's unit; defaults hold where it is silent.
         protocol: `dt_ms`, `duration_ms`, optionally `record_ms`, the stored window, and `stimulus` where the simulator
-            takes one.
+            takes one, a list where it takes several.
         engine: One of `engines`; the first, the reference, where it is not given.
         options: What the simulator documents.
         library: Compiled mechanisms, for simulators that have `mechanisms`.
@@ -62,8 +70,14 @@ class Simulator(ABC):
     parameters: ClassVar[Mapping[str, ParameterInfo]]
     # None: the simulator takes no stimulus
     stimulus_unit: ClassVar[str | None]
+    # several stimuli are as many runs, whose responses are further channels
+    several_stimuli: ClassVar[bool] = False
     engines: ClassVar[tuple[str, ...]] = ("python",)
+    # MOD files by name, and where they are; None: beside the user's own simulator, or in the package
     mechanisms: ClassVar[tuple[str, ...]] = ()
+    mechanism_folder: ClassVar[Path | None] = None
+    # Python packages behind the traces whose version is part of the specification
+    packages: ClassVar[tuple[str, ...]] = ()
     # core time (us) of one simulation and time step, err high: jobs on clusters ask for time by it
     core_us_per_step: ClassVar[float] = 1.0
     # simulations per call of `simulate`: past about 50, point cells gain little more and only delay progress; networks
@@ -72,6 +86,11 @@ class Simulator(ABC):
     options: ClassVar[tuple[str, ...]] = ()
     # whether a file made by `compute_kernel` is needed: see `kernel_settings`
     needs_kernel: ClassVar[bool] = False
+
+    @classmethod
+    def for_section(cls, section: Mapping) -> type["Simulator"]:
+        """The class for a study's `simulator` section: another one where its options say what the parameters are."""
+        return cls
 
     def __init__(
         self,
@@ -97,6 +116,8 @@ class Simulator(ABC):
         both = set(free) & set(fixed or {})
         if both:
             raise ConfigError(f"{name}: {', '.join(sorted(both))} cannot be both inferred and fixed")
+        # what the study says a word of: the rest has its default
+        self._given = {*free, *(fixed or {})}
         self.free = tuple(free)
         self.fixed = {k: v.default for k, v in self.parameters.items() if k not in free} | dict(fixed or {})
         self.engine = engine or self.engines[0]
@@ -108,16 +129,21 @@ class Simulator(ABC):
 
     def _read_protocol(self, protocol: Mapping) -> None:
         self.dt_ms = float(protocol["dt_ms"])
-        self.stimulus_spec, name = protocol.get("stimulus"), type(self).__name__
+        self.stimulus_specs, name = stimuli(protocol), type(self).__name__
         if self.stimulus_unit is None:
-            if self.stimulus_spec is not None:
+            if self.stimulus_specs:
                 raise ConfigError(f"protocol.stimulus: {name} takes no stimulus; remove it")
-        elif self.stimulus_spec is None:
+        elif not self.stimulus_specs:
             raise ConfigError(f"protocol: missing 'stimulus'; {name} takes one in {self.stimulus_unit!r}; add it")
-        elif self.stimulus_spec["unit"] != self.stimulus_unit:
-            raise ConfigError(
-                f"protocol.stimulus.unit is {self.stimulus_spec['unit']!r}; {name} takes {self.stimulus_unit!r}"
-            )
+        elif len(self.stimulus_specs) > 1 and not self.several_stimuli:
+            raise ConfigError(f"protocol.stimulus: {len(self.stimulus_specs)} stimuli; {name} takes one")
+        for stimulus in self.stimulus_specs:
+            if stimulus["unit"] != self.stimulus_unit:
+                raise ConfigError(
+                    f"protocol.stimulus.unit is {stimulus['unit']!r}; {name} takes {self.stimulus_unit!r}"
+                )
+            if "site" in stimulus and not self.several_stimuli:
+                raise ConfigError(f"protocol.stimulus.site: {name} has no sites; remove it")
         self.n_steps = self._samples("duration_ms", protocol["duration_ms"])
         start, stop = protocol.get("record_ms") or (0, protocol["duration_ms"])
         self.window = slice(self._samples("record_ms", start), self._samples("record_ms", stop))
@@ -133,13 +159,28 @@ class Simulator(ABC):
             raise ConfigError(f"protocol.{key}: {time_ms:g} ms is no whole number of steps of dt_ms {self.dt_ms:g}")
         return samples
 
-    def stimulus(self):
-        """The injected waveform, in `stimulus_unit`, float64, shape (n_steps,); None where the simulator takes none."""
-        if self.stimulus_spec is None:
-            return None
+    def waveforms(self) -> list:
+        """Every stimulus in `stimulus_unit`, float64, each of shape (n_steps,)."""
         from neuroinverse.stimuli import waveform
 
-        return waveform(self.stimulus_spec, self.n_steps, self.dt_ms, self.master_seed)
+        return [waveform(spec, self.n_steps, self.dt_ms, self.master_seed) for spec in self.stimulus_specs]
+
+    def stimulus(self):
+        """What is injected, in `stimulus_unit`, float64, shape (n_steps,); (n_steps, stimuli) where there are several.
+
+        None where the simulator takes none.
+        """
+        waves = self.waveforms()
+        if len(waves) < 2:
+            return waves[0] if waves else None
+        import numpy as np
+
+        return np.stack(waves, axis=1)
+
+    def files(self) -> tuple[Path, ...]:
+        """Files behind the traces beside mechanisms and kernel, such as morphologies: their contents are part of the
+        specification."""
+        return ()
 
     @property
     def core_seconds(self) -> float:

@@ -18,10 +18,9 @@ With distributed delays, targets and delays stand in lists and arrivals in a rin
 Random numbers are xoroshiro128++ (Blackman and Vigna, ACM Trans Math Softw 2021), a generator per lane.
 """
 
-from functools import partial
-
-import numba
 import numpy as np
+
+from neuroinverse.simulators.compiled import jit
 
 U = np.uint64
 ONE_PER_LANE = U(0x0001000100010001)
@@ -33,21 +32,10 @@ PLANES = 18
 REST = 255
 
 
-def _jit(function=None, **options):
-    """Compiles; keeps the machine code on disk where there is a place for it."""
-    if function is None:
-        return partial(_jit, **options)
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:
-        # neither the package's folder nor the user's cache can be written
-        return numba.njit(**options)(function)
-
-
 # --- random numbers ----------------------------------------------------------------------------------------------
 
 
-@_jit
+@jit
 def generators(seed, n):
     """States of n generators, uint64, shape (2, n), by splitmix64 from the seed."""
     state = np.empty((2, n), np.uint64)
@@ -62,7 +50,7 @@ def generators(seed, n):
     return state
 
 
-@_jit
+@jit
 def draw(state, out):
     """One 64-bit number of every generator."""
     for i in range(out.size):
@@ -74,7 +62,7 @@ def draw(state, out):
         state[1, i] = (b << U(28)) | (b >> U(36))
 
 
-@_jit
+@jit
 def _next(state):
     """One 64-bit number of the first generator."""
     a, b = state[0, 0], state[1, 0]
@@ -85,7 +73,7 @@ def _next(state):
     return ((s << U(17)) | (s >> U(47))) + a
 
 
-@_jit
+@jit
 def _look_up(bits, table, entries, out):
     """One draw per 32 bits; whether any is still to be made from the rest."""
     # apart from the comparisons: these loads are the one thing here that does not become vector code
@@ -102,13 +90,13 @@ def _look_up(bits, table, entries, out):
     return rest != 0
 
 
-@_jit
+@jit
 def _from_rest(state, rest):
     u = (_next(state) >> U(11)) * 2.0**-53
     return np.searchsorted(rest, u, side="right")
 
 
-@_jit
+@jit
 def poisson(state, spare, words, entries, table, rest, out):
     """Draws for one block of neurons.
 
@@ -131,14 +119,14 @@ def poisson(state, spare, words, entries, table, rest, out):
 # --- connections -------------------------------------------------------------------------------------------------
 
 
-@_jit
+@jit
 def _below(state, n):
     """Two whole numbers from 0 to n − 1; uneven by less than n / 2^32."""
     r = _next(state)
     return ((r >> U(32)) * U(n)) >> U(32), ((r & U(0xFFFFFFFF)) * U(n)) >> U(32)
 
 
-@_jit
+@jit
 def connect_rows(seed, n_e, n_i, c_e, c_i, rows, index):
     """Draws the sources of every neuron.
 
@@ -192,7 +180,7 @@ def connect_rows(seed, n_e, n_i, c_e, c_i, rows, index):
     return start, targets
 
 
-@_jit
+@jit
 def connect_lists(seed, n_e, n_i, c_e, c_i, table, rest, index):
     """Draws the sources of every neuron and the delays of its synapses.
 
@@ -244,7 +232,7 @@ def connect_lists(seed, n_e, n_i, c_e, c_i, table, rest, index):
 # --- arrivals ----------------------------------------------------------------------------------------------------
 
 
-@_jit
+@jit
 def _add_rows(rows, i, j, planes, p, carry):
     """planes[p] + rows[i] + rows[j], bit by bit; carries into planes[carry]."""
     for w in range(rows.shape[1]):
@@ -254,7 +242,7 @@ def _add_rows(rows, i, j, planes, p, carry):
         planes[carry, w] = (x & y) | (u & z)
 
 
-@_jit
+@jit
 def _add_planes(planes, i, j, p, carry):
     """planes[p] + planes[i] + planes[j], bit by bit; carries into planes[carry]."""
     for w in range(planes.shape[1]):
@@ -264,7 +252,7 @@ def _add_planes(planes, i, j, p, carry):
         planes[carry, w] = (x & y) | (u & z)
 
 
-@_jit
+@jit
 def _ripple(planes, p, carry):
     """planes[p] + planes[carry], bit by bit; carries stay in planes[carry]."""
     for w in range(planes.shape[1]):
@@ -273,7 +261,7 @@ def _ripple(planes, p, carry):
         planes[carry, w] = x & y
 
 
-@_jit
+@jit
 def _spread(planes, p, b, part):
     """Adds bit b of every 16-bit word of planes p, p + 1 and p + 2, times 2^p and so on, to the counts in part."""
     by, one, two = U(p), U(1), U(2)
@@ -284,7 +272,7 @@ def _spread(planes, p, b, part):
         part[w] += (x + (y << one) + (z << two)) << by
 
 
-@_jit
+@jit
 def count_rows(spikes, n, rows, start, extra, planes, counts):
     """Arrivals from neurons that spiked.
 
@@ -328,7 +316,7 @@ def count_rows(spikes, n, rows, start, extra, planes, counts):
             _spread(planes, p, U(bit), of_bit)
 
 
-@_jit
+@jit
 def scatter(spikes, n, start, targets, delays, step, ring):
     """Puts the arrivals that n spikes of this step cause into the ring of counters, shape (slots, neurons)."""
     slots = ring.shape[0]
@@ -343,14 +331,14 @@ def scatter(spikes, n, start, targets, delays, step, ring):
 # --- neurons -----------------------------------------------------------------------------------------------------
 
 
-@_jit
+@jit
 def _input(e, i, x, J, gJ, out):
     """Sum of the jumps of a step (mV)."""
     for k in range(out.size):
         out[k] = J * np.float32(np.uint16(e[k] + x[k])) - gJ * np.float32(i[k])
 
 
-@_jit
+@jit
 def integrate(v, wait, jump, spiked, decay, v_th, v_reset, n_ref):
     """One step of neurons with equal constants, as iaf_psc_delta takes it.
 
@@ -375,7 +363,7 @@ def integrate(v, wait, jump, spiked, decay, v_th, v_reset, n_ref):
         spiked[k] = fires
 
 
-@_jit
+@jit
 def integrate_each(v, wait, jump, spiked, decay, v_th, v_reset, n_ref):
     """As `integrate`; `decay`, `v_th` and `n_ref` are arrays."""
     for k in range(v.size):
@@ -387,7 +375,7 @@ def integrate_each(v, wait, jump, spiked, decay, v_th, v_reset, n_ref):
         spiked[k] = fires
 
 
-@_jit
+@jit
 def _collect(spiked, begin, n, spikes, n_spikes):
     """Appends the indices of the neurons of a block that spiked."""
     eight = spiked.view(np.uint64)
@@ -400,7 +388,7 @@ def _collect(spiked, begin, n, spikes, n_spikes):
     return n_spikes
 
 
-@_jit
+@jit
 def simulate(
     n_e, n_i, n_steps, n_delay, seed, v, decay, v_th, v_reset, n_ref, each, J, gJ, table, rest, parts, first,
     rows, start, targets, delays, by_rows, window, bin_steps, raster_e, raster_i, raster_bins,

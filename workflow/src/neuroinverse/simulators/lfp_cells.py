@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from neuroinverse.errors import NeuroinverseError
+from neuroinverse.simulators.morphology import load_swc
 from neuroinverse.simulators.neuron_batch import interpreter
 
 # axis of an SWC file that points to the surface → the file's axes that become x, y, z (a rotation, no mirror image)
@@ -102,7 +103,7 @@ def passive_cell(cell: Mapping, settings: Mapping) -> Iterator[PassiveCell]:
         NeuroinverseError: If NEURON cannot make a cell of an SWC file.
     """
     h = interpreter()
-    sections, axes = (_load_swc(h, cell["swc"]), UP[cell["up"]]) if "swc" in cell else (_sticks(h, cell), UP["z"])
+    sections, axes = (load_swc(h, cell["swc"]), UP[cell["up"]]) if "swc" in cell else (_sticks(h, cell), UP["z"])
     built = None
     try:
         for kind, section in sections:
@@ -139,54 +140,6 @@ def _sticks(h, cell: Mapping) -> list[tuple[str, object]]:
         section.pt3dadd(0, 0, z, stick["diameter_um"])
         section.pt3dadd(direction[0], direction[1], z + direction[2], stick["diameter_um"])
         sections.append((stick["section"], section))
-    return sections
-
-
-class _Cell:
-    """What Import3d hangs sections on."""
-
-    def __str__(self):
-        return "lfp_cell"
-
-
-def _load_swc(h, path: str) -> list[tuple[str, object]]:
-    """Sections of an SWC file through Import3d, soma first, without the axon.
-
-    The axon stays only where a dendrite grows from it.
-    """
-
-    def refuse(problem: str):
-        return NeuroinverseError(
-            f"{path}: NEURON's Import3d {problem}. Load the file in NEURON's Import3d tool to see where it fails, "
-            "correct it, or give another SWC file"
-        )
-
-    h.load_file("stdrun.hoc")
-    h.load_file("import3d.hoc")
-    before = set(h.allsec())
-    cell = _Cell()
-    try:
-        reader = h.Import3d_SWC_read()
-        reader.quiet = 1
-        reader.input(path)
-        h.Import3d_GUI(reader, False).instantiate(cell)
-    except Exception as error:
-        for section in set(h.allsec()) - before:
-            h.delete_section(sec=section)
-        raise refuse(f"cannot load it ({error})") from error
-    kinds = (("soma", "soma"), ("dend", "basal"), ("apic", "apical"), ("axon", "axon"))
-    sections = [(kind, s) for name, kind in kinds for s in getattr(cell, name, ())]
-    known = {s for _, s in sections}
-    sections += [("basal", s) for s in set(h.allsec()) - before - known]
-    axons = {s for kind, s in sections if kind == "axon"}
-    bare = {s for s in axons if set(s.subtree()) <= axons}
-    sections = [(kind, s) for kind, s in sections if s not in bare]
-    for section in bare:
-        h.delete_section(sec=section)
-    if not sections or sections[0][0] != "soma":
-        for _, section in sections:
-            h.delete_section(sec=section)
-        raise refuse("makes no soma of it")
     return sections
 
 

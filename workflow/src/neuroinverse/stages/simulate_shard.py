@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from neuroinverse import sampling
-from neuroinverse.errors import NeuroinverseError
+from neuroinverse.errors import ConfigError, NeuroinverseError
 from neuroinverse.progress import Progress
 from neuroinverse.shards import NOT_FINITE, OK, RAISED, SILENT, write_shard
 from neuroinverse.simulators import make_simulator
@@ -97,7 +97,8 @@ def _simulate(theta, seeds):
 def simulate_batch(simulator, theta, seeds) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Runs a batch such that a failure costs only the simulation that failed.
 
-    A batch that raises is halved until the failing simulations stand alone: theirs are NaN.
+    A batch that raises is halved until the failing simulations stand alone: theirs are NaN. A ConfigError is no failure
+    of a simulation but a mistake in the study, such as a cell that cannot be built: it ends the job.
 
     Args:
         simulator: The simulator.
@@ -110,6 +111,9 @@ def simulate_batch(simulator, theta, seeds) -> tuple[dict[str, np.ndarray], np.n
     values = None
     try:
         values = simulator.simulate(theta, seeds)
+    except ConfigError:
+        # it would meet every simulation alike
+        raise
     except Exception:
         if len(theta) == 1:
             print(f"simulation with theta {theta[0].tolist()} failed:\n{traceback.format_exc()}", file=sys.stderr)

@@ -1,6 +1,8 @@
 """train_fold: trains one of k networks on the shards of a dataset."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,11 +29,56 @@ def run(
     Returns:
         The metadata that is saved in the estimator.
     """
+    stream = ("train_fold", spec["fold"])
+    return train(spec, dataset, output.parent, stream, history, output, threads, gpus, memory_mb).metadata
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training.
+
+    Args:
+        metadata: What is saved in the estimator.
+        state: `TrainingState` at the end.
+    """
+
+    metadata: dict
+    state: Any
+
+
+def train(
+    spec: dict,
+    dataset: Path,
+    folder: Path,
+    stream: tuple[str, int],
+    history: Path,
+    output: Path | None = None,
+    threads: int = 1,
+    gpus: int = 0,
+    memory_mb: float = 2000,
+) -> Trained:
+    """Trains a network on a fold of a dataset, or goes on with it after a kill.
+
+    Args:
+        spec: What is trained: `simulation`, `parameters`, `signal`, `features`, `hyperparameters`, `precision`,
+            `folds`, `fold`, `master_seed`.
+        dataset: The training dataset.
+        folder: Folder of its results, where its checkpoint is kept.
+        stream: What its random numbers are for, and its index there.
+        history: CSV of the epochs to write.
+        output: The estimator to write, with the weights of the best epoch; None where it is not wanted.
+        threads: CPU threads.
+        gpus: GPUs; 0 is the CPU.
+        memory_mb: Memory for signals (MB).
+
+    Raises:
+        DivergedError: If its loss was never finite.
+    """
     # TensorFlow reads its settings when it starts: devices come first
     from neuroinverse.estimators import devices
 
-    study = spec["simulation"]["study"]
-    seed = int(seed_sequence(spec["master_seed"], f"{study}/train_fold", spec["fold"]).generate_state(1)[0] >> 1)
+    study, (purpose, index) = spec["simulation"]["study"], stream
+    seed = int(seed_sequence(spec["master_seed"], f"{study}/{purpose}", index).generate_state(1)[0] >> 1)
     scope = devices.use_devices(gpus, spec["precision"], threads, seed)
     from neuroinverse.estimators import cnn, streaming, training
 
@@ -47,7 +94,7 @@ def run(
         n_outputs = len(parameters.parameters)
         whole, model = cnn.build_models(signal, spec["features"], h, n_outputs, statistics, first)
         model.compile(cnn.make_optimizer(h), h["lossName"])
-        checkpoint = training.Checkpoint(output.parent / "checkpoint", spec)
+        checkpoint = training.Checkpoint(folder / "checkpoint", spec)
         state = training.fit(model, data, h, checkpoint)
         metadata = {
             "parameters": parameters.to_table(),
@@ -57,6 +104,7 @@ def run(
                 "dt_ms": signal.dt_ms,
                 "shape": list(signal.shape),
                 "t0_ms": signal.t0_ms,
+                "channels": list(signal.channels),
             },
             "features": spec["features"],
             "spec": spec,
@@ -69,10 +117,11 @@ def run(
             "validation_rmse_unit": _validation_rmse(model, data),
             "provenance": collect(spec),
         }
-        save_model(cnn.to_physical_model(whole, parameters), metadata, output)
+        if output is not None:
+            save_model(cnn.to_physical_model(whole, parameters), metadata, output)
     training.write_history(state.history, history)
     checkpoint.remove()
-    return metadata
+    return Trained(metadata, state)
 
 
 def _validation_rmse(model, data) -> list[float] | None:
