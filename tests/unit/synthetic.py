@@ -7,7 +7,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from neuroinverse.evaluation import calibration
+from neuroinverse.evaluation.calibration import ErrorModel
 from neuroinverse.parameters import Parameter, ParameterSpace
+
+
+def gaussian_errors(count: int, scale=None, floor=None) -> ErrorModel:
+    """The error model of Gaussian residuals."""
+    levels = [percent / 100 for percent in calibration.PERCENT]
+    widths = np.repeat(calibration.gaussian_widths(levels), count, axis=1)
+    return ErrorModel(tuple(scale or (1.0,) * count), tuple(floor or (0.0,) * count), widths, 1000)
 
 
 def make_space(count: int = 2, log: tuple[int, ...] = (), prefix: str = "g_channel") -> ParameterSpace:

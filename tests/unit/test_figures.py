@@ -6,7 +6,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import imread
 from matplotlib.text import Text
-from synthetic import FakeDataset, make_space, write_history, write_predictions
+from synthetic import FakeDataset, gaussian_errors, make_space, write_history, write_predictions
 
 from neuroinverse.evaluation import figures, metrics, style
 from neuroinverse.evaluation.captions import CAPTIONS, NETWORK, SEARCH, TRANSFER
@@ -42,7 +42,7 @@ def draw_all(folder, count, **options):
         "residual_correlation": figures.residual_correlation(predictions),
         "error_map": error_map(predictions),
         "learning_curves": figures.learning_curves(histories),
-        "coverage": figures.coverage(predictions),
+        "coverage": figures.coverage(predictions, gaussian_errors(count)),
     }
 
 
@@ -184,9 +184,10 @@ def test_a_handful_of_simulations_is_drawn_too(tmp_path, count):
 def test_coverage_of_a_single_fold_has_no_curve_of_the_spread(tmp_path):
     labels = {}
     for folds in (1, 3):
-        axis = figures.coverage(read(tmp_path, 2, folds=folds)).axes[0]
+        axis = figures.coverage(read(tmp_path, 2, folds=folds), gaussian_errors(2)).axes[0]
         labels[folds] = [text.get_text() for text in axis.get_legend().get_texts()]
-    assert "spread over folds alone" not in labels[1] and "spread over folds alone" in labels[3]
+    assert "spread over folds alone, read as Gaussian" not in labels[1]
+    assert "spread over folds alone, read as Gaussian" in labels[3]
 
 
 def test_learning_curves_without_validation(tmp_path):

@@ -1,11 +1,13 @@
 """predict: traces of the user's in several formats, and what is refused."""
 
 import json
+import shutil
 
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from synthetic import gaussian_errors
 from tiny import SIGNAL, SPACE, make_dataset, make_model, metadata, traces
 
 from neuroinverse import cli
@@ -24,7 +26,7 @@ N, DT, T0 = SIGNAL.shape[0], SIGNAL.dt_ms, SIGNAL.t0_ms
 def model(tmp_path_factory):
     """Folder of an estimator with two folds and their calibration."""
     folder = tmp_path_factory.mktemp("cnn")
-    (folder / "calibration.json").write_text(json.dumps({"scale": SCALE, "floor": FLOOR}))
+    (folder / "calibration.json").write_text(json.dumps(gaussian_errors(2, SCALE, FLOOR).to_dict()))
     for k in range(2):
         save_model(
             cnn.to_physical_model(make_model(seed=k + 1), SPACE), metadata(), folder / f"fold-{k}" / "model.keras"
@@ -67,15 +69,41 @@ def assert_same(table, expected, names=None, rtol=1e-4):
 
 
 def test_columns(expected, signals):
-    assert list(expected) == ["trace", "parameter", "unit", "value", "low", "high", "spread_unit", "out_of_range"]
+    assert list(expected) == [
+        "trace", "parameter", "unit", "value", "low", "high", "level", "error_unit", "spread_unit", "out_of_range"
+    ]  # fmt: skip
     assert list(expected["parameter"]) == ["amplitude", "tau"] * len(signals)
     assert list(expected["unit"][:2]) == ["mV", "ms"]
     assert (expected["low"] < expected["value"]).all() and (expected["value"] < expected["high"]).all()
     assert (expected["spread_unit"] > 0).all(), "two folds differ"
     unit = SPACE.to_unit(expected[["low", "value", "high"]].to_numpy().reshape(-1, 2, 3).transpose(0, 2, 1))
     stated = SCALE * np.sqrt(expected["spread_unit"].to_numpy().reshape(-1, 2) ** 2 + np.array(FLOOR) ** 2)
-    np.testing.assert_allclose(unit[:, 2] - unit[:, 1], stated, rtol=1e-4)
-    np.testing.assert_allclose(unit[:, 1] - unit[:, 0], stated, rtol=1e-4)
+    np.testing.assert_allclose(expected["error_unit"].to_numpy().reshape(-1, 2), stated, rtol=1e-6)
+    # 90 % of a Gaussian
+    assert (expected["level"] == 0.9).all()
+    np.testing.assert_allclose(unit[:, 2] - unit[:, 1], 1.64485 * stated, rtol=1e-4)
+    np.testing.assert_allclose(unit[:, 1] - unit[:, 0], 1.64485 * stated, rtol=1e-4)
+
+
+def test_intervals_are_those_of_the_level_that_is_asked_for(model, signals, expected, tmp_path):
+    table = predict.run(model, write_npy(tmp_path / "x.npy", signals), tmp_path / "y.csv", level=0.5)
+    width, wider = ((t["high"] - t["low"])[t["parameter"] == "amplitude"] for t in (table, expected))
+    np.testing.assert_allclose(width / wider, 0.67449 / 1.64485, rtol=1e-4)
+    np.testing.assert_allclose(table["error_unit"], expected["error_unit"])
+    assert (table["level"] == 0.5).all()
+
+
+def test_levels_without_an_interval_are_refused(model, signals, tmp_path, capsys):
+    file = write_npy(tmp_path / "x.npy", signals)
+    assert "--level: a level must be 0.01 to 0.99 in steps of 0.01, not 90" in refused(
+        model, file, capsys, "--level", "90"
+    )
+    few = gaussian_errors(2, SCALE, FLOOR)
+    few.widths[90:], folder = np.inf, tmp_path / "few"
+    shutil.copytree(model, folder)
+    (folder / "calibration.json").write_text(json.dumps(few.to_dict()))
+    message = refused(folder, file, capsys, "--level", "0.95")
+    assert "1000 calibration simulations support levels up to 0.9, not 0.95" in message
 
 
 @pytest.mark.parametrize("time", [None, T0 + DT * np.arange(N)], ids=["without time", "with time"])
@@ -122,7 +150,7 @@ def probe(tmp_path_factory):
     whole, _ = cnn.build_models(signal, [{"welch": {"segment_ms": 4}}], h, 2, None, first)
     content = metadata() | {"signal": {"name": "lfp", "unit": "mV", "dt_ms": DT, "shape": [N, 3], "t0_ms": T0}}
     folder = tmp_path_factory.mktemp("probe")
-    (folder / "calibration.json").write_text(json.dumps({"scale": SCALE, "floor": FLOOR}))
+    (folder / "calibration.json").write_text(json.dumps(gaussian_errors(2, SCALE, FLOOR).to_dict()))
     save_model(cnn.to_physical_model(whole, SPACE), content, folder / "fold-0" / "model.keras")
     return folder
 

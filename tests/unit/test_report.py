@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import yaml
-from synthetic import FakeDataset, make_space, write_history, write_predictions
+from synthetic import FakeDataset, gaussian_errors, make_space, write_history, write_predictions
 
 from neuroinverse.errors import NeuroinverseError
 from neuroinverse.estimators import modelfile
@@ -99,8 +99,9 @@ def study(tmp_path, monkeypatch):
                 "stimulus_unit": "uA/cm2", "published": published or {}, "published_source": "Someone (2018)",
             }  # fmt: skip
             models = [Path(f"{fold}.keras") for fold in range(folds)]
+            (part / "c.json").write_text(json.dumps(gaussian_errors(len(space.names)).to_dict()))
             evaluate.run(
-                spec, part / "p.parquet", Path("train.h5"), Path("test.h5"), models, histories,
+                spec, part / "p.parquet", Path("train.h5"), Path("test.h5"), models, histories, part / "c.json",
                 part / "metrics.json", part / "figures",
             )  # fmt: skip
             metrics.append(part / "metrics.json")
@@ -141,6 +142,7 @@ def test_metrics_hold_the_documented_keys_with_the_right_values(study):
         "unit", "mae", "rmse", "bias", "mae_unit", "rmse_unit", "r2", "error_percent_of_range"
     }  # fmt: skip
     assert metrics["coverage"]["0.9"] == pytest.approx(0.9, abs=0.06)
+    assert metrics["coverage_gaussian"] == metrics["coverage"], "the intervals of this error model are the Gaussian's"
     assert set(metrics["coverage_parameters"]) == {"g_channel0", "g_channel1"}
     assert metrics["published"] == {"mse_unit": 0.001, "train_seconds_per_fold": 5}
     assert metrics["provenance"]["revision"]

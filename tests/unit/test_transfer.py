@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from synthetic import gaussian_errors
 from tiny import SPACE, make_dataset, make_model, metadata, traces
 
 from neuroinverse.errors import NeuroinverseError
@@ -19,7 +20,7 @@ SCALE, FLOOR = [1.5, 2.0], [0.1, 0.2]
 def folder(tmp_path_factory):
     """Two folds, their calibration, a test dataset and one that goes beyond the range."""
     folder = tmp_path_factory.mktemp("transfer")
-    (folder / "calibration.json").write_text(json.dumps({"scale": SCALE, "floor": FLOOR}))
+    (folder / "calibration.json").write_text(json.dumps(gaussian_errors(2, SCALE, FLOOR).to_dict()))
     for k in range(2):
         save_model(cnn.to_physical_model(make_model(seed=k + 1), SPACE), metadata(), folder / f"{k}.keras")
     make_dataset(folder / "test", n=40, failed=(3, 4))

@@ -19,6 +19,7 @@ rule evaluate:
         test=lambda w: given(rules.evaluate, w, dataset_file(w, "test")),
         models=lambda w: given(rules.evaluate, w, fold_files(w, "model.keras")),
         histories=lambda w: given(rules.evaluate, w, fold_files(w, "history.csv")),
+        calibration=lambda w: given(rules.evaluate, w, f"{estimator_folder(w)}/calibration.json"),
     output:
         metrics="results/{study}/{scale}/{estimator}/metrics.json",
         figures=[figure(name) for name in FIGURES],
@@ -38,6 +39,7 @@ rule evaluate:
     shell:
         "neuroinverse evaluate --spec {params.spec:q} --predictions {input.predictions} --train-dataset {input.train}"
         " --test-dataset {input.test} --models {input.models} --histories {input.histories}"
+        " --calibration {input.calibration}"
         " --metrics {output.metrics} --figures {params.figures} &> {log}"
 
 

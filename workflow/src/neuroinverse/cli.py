@@ -89,6 +89,7 @@ VERBS = {
             _path("--test-dataset"),
             _path("--models", several=True),
             _path("--histories", several=True),
+            _path("--calibration", "the ensemble's error model"),
             _path("--metrics", "JSON to write"),
             _path("--figures", "folder to write"),
         ],
@@ -174,6 +175,10 @@ VERBS = {
             ("--dt-ms", {"type": float, "help": "sampling interval of the input (that of the training)"}),
             ("--start-ms", {"type": float, "default": 0.0, "help": "protocol time of the first sample (0)"}),
             ("--dataset", {"help": "path of the array in an .h5 file of another origin"}),
+            (
+                "--level",
+                {"type": float, "default": 0.9, "help": "how often low to high is to hold the truth (0.9)"},
+            ),
         ],
     ),
     "inspect": ("print what a shard, dataset or estimator holds", [("file", {"type": Path})]),

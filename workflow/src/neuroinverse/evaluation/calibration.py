@@ -1,43 +1,56 @@
-"""The stated error of an ensemble, and whether it is honest: how often the truth lies within it."""
+"""The stated error of an ensemble, its intervals, and whether they are honest: how often the truth lies within them."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist
 
 import numpy as np
 
+from neuroinverse.errors import NeuroinverseError
+
 # the levels that metrics.json states
 LEVELS = (0.5, 0.9, 0.95)
 # the levels of the coverage figure
 CURVE_LEVELS = tuple(np.round(np.concatenate([np.arange(0.05, 0.951, 0.05), [0.97, 0.99]]), 2).tolist())
-
+# the levels that calibration.json holds intervals of, in percent
+PERCENT = range(1, 100)
 
 # the floor is sought between these multiples of the root mean squared residual
 FLOORS = tuple(np.geomspace(1e-3, 10, 81).tolist())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ErrorModel:
-    """Turns the spread over folds into an error: scale · √(spread² + floor²), one pair for each parameter.
+    """Turns the spread of an answer into an error, scale · √(spread² + floor²), and the error into intervals.
 
-    The spread knows which simulations are hard, but not what all folds get wrong together; scale and floor are fitted
-    to simulations that no fold saw (variance calibration).
+    The spread knows which simulations are hard, but not what all folds get wrong together; scale and floor, a pair for
+    each parameter, are fitted to simulations that no fold saw (variance calibration). Residuals in units of this error
+    have heavier tails than a Gaussian: an interval of level L is therefore mean ± w(L) · error, where w(L) is the
+    ⌈(n + 1) L⌉-th smallest |residual| / error of the same n simulations (conformal prediction: Lei et al. 2018, J Am
+    Stat Assoc 113:1094), each error of scale and floor that are fitted to the n − 1 others. It holds the truth of
+    another simulation of the prior with a probability of L or more, whatever the law of the residuals. Where that
+    rank is beyond n there is no interval of the level.
 
     Args:
         scale: Factor of each parameter, unit parameters.
         floor: Spread, in unit parameters, below which folds agree by chance.
+        widths: Half-widths in units of the error, shape (99, n_parameters) for the levels 1 % to 99 %; inf where
+            the simulations are too few for the level.
+        n: Simulations that it was fitted to.
     """
 
     scale: tuple[float, ...]
     floor: tuple[float, ...]
+    widths: np.ndarray
+    n: int
 
     @classmethod
     def fit(cls, spread, residual) -> "ErrorModel":
-        """Fits by maximum likelihood of Gaussian residuals.
+        """Fits scale and floor by maximum likelihood of Gaussian residuals, then the half-widths.
 
         Args:
-            spread: Standard deviation over folds, shape (n, n_parameters); zero for a single fold.
+            spread: Standard deviation of each answer, shape (n, n_parameters); zero for a single fold.
             residual: Predicted minus true of the same simulations, shape (n, n_parameters).
 
         Raises:
@@ -46,35 +59,86 @@ class ErrorModel:
         spread, residual = np.asarray(spread, np.float64), np.asarray(residual, np.float64)
         if not len(residual):
             raise ValueError("no simulation to calibrate the error with")
-        pairs = [cls._fit_one(s, r) for s, r in zip(spread.T, residual.T, strict=True)]
-        return cls(tuple(scale for scale, _ in pairs), tuple(floor for _, floor in pairs))
-
-    @staticmethod
-    def _fit_one(spread: np.ndarray, residual: np.ndarray) -> tuple[float, float]:
-        floors = np.array(FLOORS) * max(np.sqrt((residual**2).mean()), 1e-12)
-        variance = spread[:, None] ** 2 + floors**2
-        # for a given floor the best scale is known: the likelihood is left to be searched in one dimension
-        scale = (residual[:, None] ** 2 / variance).mean(axis=0)
-        best = int(np.argmin(np.log(variance).mean(axis=0) + np.log(scale)))
-        return float(np.sqrt(scale[best])), float(floors[best])
+        fits = [_fit_one(s, r) for s, r in zip(spread.T, residual.T, strict=True)]
+        scale, floor = (tuple(values) for values in zip(*(fit[:2] for fit in fits), strict=True))
+        # of an error of zero no multiple is wider
+        error = np.maximum(np.column_stack([fit[2] for fit in fits]), np.finfo(float).tiny)
+        ratio = np.sort(np.abs(residual) / error, axis=0)
+        beyond = np.vstack([ratio, np.full_like(ratio[:1], np.inf)])
+        # in whole numbers: 0.95 · 20 is not 19 in floating point
+        ranks = [-(-(len(ratio) + 1) * percent // 100) for percent in PERCENT]
+        return cls(scale, floor, beyond[np.array(ranks) - 1], len(ratio))
 
     def error(self, spread) -> np.ndarray:
         """One standard deviation of the answer's error, unit parameters, shape (n, n_parameters).
 
         Args:
-            spread: Standard deviation over folds, unit parameters, shape (n, n_parameters).
+            spread: Standard deviation of each answer, unit parameters, shape (n, n_parameters).
         """
         return np.asarray(self.scale) * np.sqrt(np.asarray(spread) ** 2 + np.asarray(self.floor) ** 2)
 
+    def half_widths(self, level: float) -> np.ndarray:
+        """Half-widths of the intervals of a level, in units of the error, shape (n_parameters,); inf for none.
+
+        Args:
+            level: 0.01 to 0.99 in steps of 0.01.
+
+        Raises:
+            ValueError: If the level is another one.
+        """
+        percent = round(100 * level) if np.isfinite(level) else 0
+        if percent not in PERCENT or abs(percent - 100 * level) > 1e-6:
+            raise ValueError(f"a level must be 0.01 to 0.99 in steps of 0.01, not {level:g}")
+        return self.widths[percent - 1]
+
+    @property
+    def highest_level(self) -> float:
+        """The highest level that there are intervals of; 0 for none."""
+        return int(np.isfinite(self.widths).all(axis=1).sum()) / 100
+
     def to_dict(self) -> dict:
-        """As JSON values."""
-        return asdict(self)
+        """As JSON values; a level without intervals is null."""
+        widths = [row.tolist() if np.isfinite(row).all() else None for row in self.widths]
+        return {"n": self.n, "scale": self.scale, "floor": self.floor, "half_widths": widths}
 
     @classmethod
     def read(cls, path: Path) -> "ErrorModel":
-        """Reads calibration.json."""
+        """Reads calibration.json.
+
+        Raises:
+            NeuroinverseError: If it holds no half-widths.
+        """
         content = json.loads(Path(path).read_text())
-        return cls(tuple(content["scale"]), tuple(content["floor"]))
+        if "half_widths" not in content:
+            raise NeuroinverseError(
+                f"{path}: holds no half-widths of intervals: it is of an earlier version. Run the workflow again"
+            )
+        nothing = [np.inf] * len(content["scale"])
+        widths = np.array([row or nothing for row in content["half_widths"]], np.float64)
+        return cls(tuple(content["scale"]), tuple(content["floor"]), widths, content["n"])
+
+    @classmethod
+    def nothing(cls, count: int) -> "ErrorModel":
+        """Stands where nothing is known of the error of `count` parameters: all is NaN."""
+        return cls((np.nan,) * count, (np.nan,) * count, np.full((len(PERCENT), count), np.nan), 0)
+
+
+def _fit_one(spread: np.ndarray, residual: np.ndarray) -> tuple[float, float, np.ndarray]:
+    """Scale and floor of a parameter, and the error of each simulation by those that the others give, shape (n,)."""
+    floors = np.array(FLOORS) * max(np.sqrt((residual**2).mean()), 1e-12)
+    variance = spread[:, None] ** 2 + floors**2
+    # for a given floor the best scale is known: the likelihood is left to be searched in one dimension
+    log, square, n = np.log(variance), residual[:, None] ** 2 / variance, len(residual)
+    tiny = np.finfo(float).tiny
+    scale = np.maximum(square.mean(axis=0), tiny)
+    best = int(np.argmin(log.mean(axis=0) + np.log(scale)))
+    others = max(n - 1, 1)
+    without = (square.sum(axis=0) - square * (n > 1)) / others
+    # a sum less its only term may fall below zero by rounding
+    without = np.maximum(without, tiny)
+    chosen = np.argmin((log.sum(axis=0) - log * (n > 1)) / others + np.log(without), axis=1)
+    error = np.sqrt(np.take_along_axis(without * variance, chosen[:, None], axis=1)[:, 0])
+    return float(np.sqrt(scale[best])), float(floors[best]), error
 
 
 def half_width(level: float) -> float:
@@ -88,48 +152,56 @@ def half_width(level: float) -> float:
     return NormalDist().inv_cdf((1 + level) / 2)
 
 
-def coverage(residual, error, levels=LEVELS) -> np.ndarray | None:
-    """Fraction of the truths within the central Gaussian interval of each level.
+def gaussian_widths(levels=LEVELS) -> np.ndarray:
+    """Half-widths of the central Gaussian intervals in standard deviations, shape (len(levels), 1)."""
+    return np.array([[half_width(level)] for level in levels])
+
+
+def coverage(residual, error, widths) -> np.ndarray | None:
+    """Fraction of the truths within mean ± width · error.
 
     Args:
         residual: Predicted minus true, shape (n, n_parameters).
         error: Stated standard deviation in the same units, shape (n, n_parameters).
-        levels: Nominal levels between 0 and 1.
+        widths: Half-widths in units of the error, a row for each level, shape (m, n_parameters) or (m, 1).
 
     Returns:
-        Observed coverage, shape (len(levels), n_parameters), or None where any error is not finite: nothing was
-        stated then, and a fraction over the rest would flatter.
+        Observed coverage, shape (m, n_parameters), NaN where a half-width is not finite: an interval without ends
+        would flatter. None where any error is not finite: nothing was stated then, and a fraction over the rest would
+        flatter too.
     """
-    error = np.asarray(error, dtype=np.float64)
+    error, widths = np.asarray(error, dtype=np.float64), np.asarray(widths, dtype=np.float64)
     if error.size == 0 or not np.isfinite(error).all():
         return None
     distance = np.abs(np.asarray(residual, dtype=np.float64))
-    return np.stack([(distance <= half_width(level) * error).mean(axis=0) for level in levels])
+    observed = np.stack([(distance <= row * error).mean(axis=0) for row in widths])
+    return np.where(np.isfinite(widths), observed, np.nan)
 
 
-def coverage_table(residual, error, names, levels=LEVELS) -> tuple[dict | None, dict | None]:
+def coverage_table(residual, error, names, widths, levels=LEVELS) -> tuple[dict | None, dict | None]:
     """Coverage as metrics.json states it.
 
     Args:
         residual: Predicted minus true, shape (n, n_parameters).
         error: Stated standard deviation, shape (n, n_parameters).
         names: Names of the parameters.
+        widths: Half-widths, a row for each level.
         levels: Nominal levels.
 
     Returns:
-        {level: observed}, averaged over parameters, and {name: {level: observed}}; both None where no finite error
-        is stated.
+        {level: observed}, averaged over parameters, and {name: {level: observed}}, None for a level without an
+        interval; both None where no finite error is stated.
     """
-    observed = coverage(residual, error, levels)
+    observed = coverage(residual, error, widths)
     if observed is None:
         return None, None
     keys = [f"{level:g}" for level in levels]
-    average = {key: float(row.mean()) for key, row in zip(keys, observed, strict=True)}
-    single = {
-        name: {key: float(value) for key, value in zip(keys, column, strict=True)}
-        for name, column in zip(names, observed.T, strict=True)
-    }
-    return average, single
+
+    def by_level(values) -> dict:
+        return {key: None if np.isnan(v) else float(v) for key, v in zip(keys, values, strict=True)}
+
+    single = {name: by_level(column) for name, column in zip(names, observed.T, strict=True)}
+    return by_level(observed.mean(axis=1)), single
 
 
 def sampling_band(levels, n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -37,10 +37,10 @@ CAPTIONS = {
         "loss that rises while the training loss falls is overfitting; one that still falls asks for more epochs.",
     ),
     "coverage": (
-        "Honesty of the stated error",
-        "How often the truth lies within the stated error, against how often it should. On the diagonal the error "
-        "is honest, below it too small, above it too large. The spread over folds alone leaves out what all folds "
-        "get wrong together.",
+        "Honesty of the stated intervals",
+        "How often the truth lies within the stated interval, against how often it should. On the diagonal the "
+        "interval is honest, below it too narrow, above it too wide. The stated error read as Gaussian misses heavy "
+        "tails, the spread over folds alone what all folds get wrong together.",
     ),
 }
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuroinverse.evaluation import calibration, metrics, style
+from neuroinverse.evaluation.calibration import ErrorModel
 from neuroinverse.evaluation.metrics import Predictions
-from neuroinverse.evaluation.style import BLUE, GREY, INK, ORANGE, PALE, with_unit
+from neuroinverse.evaluation.style import BLUE, GREEN, GREY, INK, ORANGE, PALE, with_unit
 
 # more points than this are counted in hexagons
 SCATTER_LIMIT = 2000
@@ -128,35 +129,40 @@ def residual_correlation(predictions: Predictions):
     return figure
 
 
-def coverage(predictions: Predictions, levels: Sequence[float] = calibration.CURVE_LEVELS):
-    """Observed against nominal coverage, for the stated error and for the spread over folds alone."""
-    residual = predictions.residual_unit
-    stated = calibration.coverage(residual, predictions.error_unit, levels)
-    spread = calibration.coverage(residual, predictions.sd_unit, levels) if predictions.n_folds > 1 else None
+def coverage(predictions: Predictions, errors: ErrorModel, levels: Sequence[float] = calibration.CURVE_LEVELS):
+    """Observed against nominal coverage: of the stated intervals, and of others read as Gaussian for comparison."""
+    residual, gaussian = predictions.residual_unit, calibration.gaussian_widths(levels)
+    widths = [errors.half_widths(level) for level in levels]
+    stated = calibration.coverage(residual, predictions.error_unit, widths)
+    others = [("stated error, read as Gaussian", GREEN, "^", ":", predictions.error_unit)]
+    if predictions.n_folds > 1:
+        others.append(("spread over folds alone, read as Gaussian", ORANGE, "s", "--", predictions.sd_unit))
     with style.styled():
         figure = style.new_figure(4.2, 4.6)
         axis = figure.subplots()
         axis.fill_between(
             levels, *calibration.sampling_band(levels, len(predictions)), color=PALE, linewidth=0, alpha=0.7,
-            label=f"honest error, 95 % band for {len(predictions)} simulations",
+            label=f"honest interval, 95 % band for {len(predictions)} simulations",
         )  # fmt: skip
         axis.plot([0, 1], [0, 1], color=INK, linewidth=0.6)
         if stated is not None:
             if stated.shape[1] > 1:
                 axis.plot(levels, stated, color=BLUE, alpha=0.3, linewidth=0.6)
-            axis.plot(levels, stated.mean(axis=1), color=BLUE, marker="o", markersize=3, label="stated error")
+            axis.plot(levels, stated.mean(axis=1), color=BLUE, marker="o", markersize=3, label="stated interval")
             if stated.shape[1] > 1:
-                axis.plot([], [], color=BLUE, alpha=0.3, linewidth=0.6, label="stated error, single parameters")
-        if spread is not None:
-            axis.plot(
-                levels, spread.mean(axis=1), color=ORANGE, marker="s", markersize=3, linestyle="--",
-                label="spread over folds alone",
-            )  # fmt: skip
-        if stated is None and spread is None:
+                axis.plot([], [], color=BLUE, alpha=0.3, linewidth=0.6, label="stated interval, single parameters")
+        for label, color, marker, line, error in others:
+            observed = calibration.coverage(residual, error, gaussian)
+            if observed is not None:
+                axis.plot(
+                    levels, observed.mean(axis=1), color=color, marker=marker, markersize=2.5, linestyle=line,
+                    linewidth=0.8, label=label,
+                )  # fmt: skip
+        if not axis.get_lines()[1:]:
             axis.text(0.5, 0.25, "no error is stated", ha="center", color=GREY)
         axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="nominal coverage", ylabel="observed coverage")
         axis.set_aspect("equal", adjustable="box")
-        axis.legend(loc="upper left", borderaxespad=0.2)
+        axis.legend(loc="upper left", borderaxespad=0.2, fontsize=6)
     return figure
 
 

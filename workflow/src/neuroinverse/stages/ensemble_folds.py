@@ -36,7 +36,7 @@ def run(
         test_dataset: Simulations to predict.
         models: The folds' estimators.
         output: The parquet file.
-        calibration: JSON with the error model, for later predictions.
+        calibration: JSON with the error model and its intervals, for later predictions.
 
     Raises:
         NeuroinverseError: If every simulation of a dataset failed.
@@ -60,7 +60,7 @@ def run(
         writer.add_key_value_metadata({"predict_seconds_per_trace": repr(seconds / rows)})
         writer.close()
     with atomic(calibration) as temporary:
-        content = {"names": list(ensemble.parameters.names), "folds": len(models), "n": sum(map(len, residual))}
+        content = {"names": list(ensemble.parameters.names), "folds": len(models)}
         temporary.write_text(json.dumps(content | errors.to_dict(), indent=1) + "\n")
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from neuroinverse.errors import NeuroinverseError
-from neuroinverse.evaluation import calibration
+from neuroinverse.evaluation import calibration as calibrated
 from neuroinverse.evaluation import metrics as measures
+from neuroinverse.evaluation.calibration import ErrorModel
 from neuroinverse.files import atomic
 from neuroinverse.parameters import ParameterSpace
 
@@ -21,6 +22,7 @@ def run(
     test_dataset: Path,
     models: list[Path],
     histories: list[Path],
+    calibration: Path,
     metrics: Path,
     figures: Path,
 ) -> None:
@@ -33,6 +35,7 @@ def run(
         test_dataset: Dataset that was predicted.
         models: Saved estimators, one per fold.
         histories: history.csv of every fold, in the same order.
+        calibration: The ensemble's error model (JSON).
         metrics: metrics.json, written last.
         figures: Folder for the figures.
 
@@ -47,14 +50,15 @@ def run(
     space = ParameterSpace.from_table(spec["parameters"])
     predicted = measures.read_predictions(predictions, space)
     train, test = Dataset(train_dataset), Dataset(test_dataset)
-    result = summarise(spec, predicted, train, test, [read_metadata(path) for path in models])
+    errors = ErrorModel.read(calibration)
+    result = summarise(spec, predicted, train, test, [read_metadata(path) for path in models], errors)
     result["provenance"] = collect(spec)
-    draw_figures(spec, predicted, test, histories, Path(figures))
+    draw_figures(spec, predicted, test, histories, errors, Path(figures))
     with atomic(metrics) as temporary:
         temporary.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def summarise(spec: dict, predicted: measures.Predictions, train, test, folds: list[dict]) -> dict:
+def summarise(spec: dict, predicted: measures.Predictions, train, test, folds: list[dict], errors: ErrorModel) -> dict:
     """Everything in metrics.json but its provenance.
 
     Args:
@@ -63,13 +67,17 @@ def summarise(spec: dict, predicted: measures.Predictions, train, test, folds: l
         train: Training dataset.
         test: Test dataset.
         folds: Metadata of the saved estimators: `n_train`, `n_validation`, `train_seconds`.
+        errors: The ensemble's error model.
     """
     names = predicted.space.names
     residual = predicted.residual_unit
-    coverage, coverage_parameters = calibration.coverage_table(residual, predicted.error_unit, names)
+    widths = [errors.half_widths(level) for level in calibrated.LEVELS]
+    coverage, coverage_parameters = calibrated.coverage_table(residual, predicted.error_unit, names, widths)
+    gaussian = calibrated.gaussian_widths()
+    read_gaussian, _ = calibrated.coverage_table(residual, predicted.error_unit, names, gaussian)
     spread_only = None
     if predicted.n_folds > 1:
-        spread_only, _ = calibration.coverage_table(residual, predicted.sd_unit, names)
+        spread_only, _ = calibrated.coverage_table(residual, predicted.sd_unit, names, gaussian)
     train_seconds = float(np.mean([fold["train_seconds"] for fold in folds]))
     return {
         "study": spec["study"],
@@ -89,6 +97,7 @@ def summarise(spec: dict, predicted: measures.Predictions, train, test, folds: l
         "parameters": measures.parameter_errors(predicted),
         "coverage": coverage,
         "coverage_parameters": coverage_parameters,
+        "coverage_gaussian": read_gaussian,
         "coverage_spread_only": spread_only,
         "seconds": {
             "simulate_core": train.seconds_core + test.seconds_core,
@@ -101,7 +110,9 @@ def summarise(spec: dict, predicted: measures.Predictions, train, test, folds: l
     }
 
 
-def draw_figures(spec: dict, predicted: measures.Predictions, test, histories: list[Path], folder: Path) -> None:
+def draw_figures(
+    spec: dict, predicted: measures.Predictions, test, histories: list[Path], errors: ErrorModel, folder: Path
+) -> None:
     """Writes every figure into a folder, one PNG per entry of `captions.CAPTIONS`.
 
     Args:
@@ -109,6 +120,7 @@ def draw_figures(spec: dict, predicted: measures.Predictions, test, histories: l
         predicted: Predictions of the test set.
         test: Test dataset; only the example traces are read.
         histories: history.csv of every fold.
+        errors: The ensemble's error model.
         folder: Where the figures go.
     """
     import pandas as pd
@@ -129,7 +141,7 @@ def draw_figures(spec: dict, predicted: measures.Predictions, test, histories: l
         "residual_correlation": lambda: figures.residual_correlation(predicted),
         "error_map": lambda: error_map(predicted),
         "learning_curves": lambda: figures.learning_curves(tables),
-        "coverage": lambda: figures.coverage(predicted),
+        "coverage": lambda: figures.coverage(predicted, errors),
     }
     # one at a time: 31 panels of hexagons take a while to hold as well as to draw
     for name, draw in drawings.items():

@@ -10,7 +10,6 @@ from neuroinverse.errors import ConfigError
 from neuroinverse.estimators.ensemble import Ensemble
 from neuroinverse.evaluation.calibration import ErrorModel
 from neuroinverse.files import atomic
-from neuroinverse.parameters import ParameterSpace
 
 
 def run(
@@ -20,6 +19,7 @@ def run(
     dt_ms: float | None = None,
     start_ms: float = 0.0,
     dataset: str | None = None,
+    level: float = 0.9,
 ) -> pd.DataFrame:
     """Infers parameters, with errors, of recorded traces.
 
@@ -33,24 +33,29 @@ def run(
         dt_ms: Sampling interval of the input (ms); that of the training when None.
         start_ms: Time in the protocol (ms) of the input's first sample.
         dataset: Path of the array in an .h5 file of another origin.
+        level: How often the truth lies between low and high, 0.01 to 0.99 in steps of 0.01.
 
     Returns:
-        One row per trace and parameter: trace, parameter, unit, value, low, high (value ∓ one stated error),
-        spread_unit, out_of_range.
+        One row per trace and parameter: trace, parameter, unit, value, low, high, level, error_unit (one stated
+        standard deviation), spread_unit, out_of_range.
 
     Raises:
-        ConfigError: If the input cannot be read, or does not cover what the estimator was trained on.
+        ConfigError: If the input cannot be read, or does not cover what the estimator was trained on, or there is no
+            interval of the level.
     """
     files = sorted(model.glob("fold-*/model.keras")) if model.is_dir() else [model]
     ensemble = Ensemble(files)
+    errors = _error_model(model, level)
     names, traces, time_ms = _read(input, ensemble.signal, dataset)
     if time_ms is not None:
         dt_ms, start_ms = float(np.diff(time_ms).mean()), float(time_ms[0])
     signals = _resample(traces, ensemble.signal, dt_ms or ensemble.signal["dt_ms"], start_ms, input)
     predictions = ensemble.predict(signals)
     space = ensemble.parameters
-    error = _error_model(model, space).error(predictions.sd)
-    ends = [space.to_physical(predictions.mean + offset) for offset in (-error, 0, error)]
+    errors = errors or ErrorModel.nothing(len(space.parameters))
+    error = errors.error(predictions.sd)
+    reach = errors.half_widths(level) * error
+    ends = [space.to_physical(predictions.mean + offset) for offset in (-reach, 0, reach)]
     rows = [
         {
             "trace": name,
@@ -59,6 +64,8 @@ def run(
             "value": ends[1][i, k],
             "low": ends[0][i, k],
             "high": ends[2][i, k],
+            "level": level,
+            "error_unit": error[i, k],
             "spread_unit": predictions.sd[i, k],
             "out_of_range": predictions.out_of_range[i],
         }
@@ -80,16 +87,25 @@ def run(
     return table
 
 
-def _error_model(model: Path, space: ParameterSpace) -> ErrorModel:
-    """The calibration beside the folds; without one, as for a single file, errors are NaN and said to be."""
+def _error_model(model: Path, level: float) -> ErrorModel | None:
+    """The calibration beside the folds; None, as for a single file, means no errors, and that is said."""
     file = model / "calibration.json"
     if not file.is_file():
         print(
             f"{model}: no calibration.json there, so values have no errors. Give an estimator's folder", file=sys.stderr
         )
-        nothing = (float("nan"),) * len(space.parameters)
-        return ErrorModel(nothing, nothing)
-    return ErrorModel.read(file)
+        return None
+    errors = ErrorModel.read(file)
+    try:
+        widths = errors.half_widths(level)
+    except ValueError as error:
+        raise ConfigError(f"--level: {error}") from error
+    if np.isinf(widths).any():
+        raise ConfigError(
+            f"--level: {errors.n} calibration simulations support levels up to {errors.highest_level:g}, "
+            f"not {level:g}. Ask for a lower level, or enlarge the calibration dataset"
+        )
+    return errors
 
 
 def _read(path: Path, signal: dict, dataset: str | None) -> tuple[list[str], np.ndarray, np.ndarray | None]:

@@ -40,7 +40,7 @@ def run(spec: dict, datasets: list[Path], models: list[Path], calibration: Path,
     for section, path in zip(spec["datasets"], datasets, strict=True):
         name, data = section["simulation"]["dataset"], Dataset(path)
         found[name] = predictions = _predictions(ensemble, errors, data)
-        rows.append({"dataset": name, **_summary(predictions, data), "differs": _difference(spec, section)})
+        rows.append({"dataset": name, **_summary(predictions, data, errors), "differs": _difference(spec, section)})
     result = {
         "study": spec["study"],
         "scale": spec["scale"],
@@ -73,9 +73,10 @@ def _predictions(ensemble: Ensemble, errors: ErrorModel, data: Dataset) -> metri
         raise NeuroinverseError(f"{data.path}: {error}; did the training diverge?") from error
 
 
-def _summary(predictions: metrics.Predictions, data: Dataset) -> dict:
-    residual = predictions.residual_unit
-    coverage, _ = calibrated.coverage_table(residual, predictions.error_unit, predictions.space.names)
+def _summary(predictions: metrics.Predictions, data: Dataset, errors: ErrorModel) -> dict:
+    residual, names = predictions.residual_unit, predictions.space.names
+    widths = [errors.half_widths(level) for level in calibrated.LEVELS]
+    coverage, _ = calibrated.coverage_table(residual, predictions.error_unit, names, widths)
     return {
         "n": len(predictions),
         "n_failed": data.n_failed,
