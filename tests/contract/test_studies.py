@@ -10,9 +10,11 @@ import pytest
 import yaml
 
 from neuroinverse.config import load_study, read_config
+from neuroinverse.cross import cross_spec
 from neuroinverse.estimators.architecture import complete, layer_shapes
 from neuroinverse.features import feature_shape
 from neuroinverse.provenance import canonical
+from neuroinverse.scaling import scaled, scaling_spec
 from neuroinverse.simulators import simulator_class
 from neuroinverse.study import Study
 
@@ -37,9 +39,11 @@ def specifications(study):
         specs |= {(e, fold): study.train_spec(e, fold) for fold in study.folds(e)}
         specs |= {(e, "ensemble"): study.ensemble_spec(e), (e, "evaluate"): study.evaluate_spec(e)}
         if study.estimator(e).get("scaling"):
-            specs[e, "scaling"] = study.scaling_spec(e)
+            specs[e, "scaling"] = scaling_spec(study, e)
         if study.estimator(e).get("transfer"):
             specs[e, "transfer"] = study.transfer_spec(e)
+        if study.extras.get(e, {}).get("cross"):
+            specs[e, "cross"] = cross_spec(study, e)
     if study.needs_kernel:
         specs["kernel"] = study.kernel_spec()
     return specs | {"report": study.report_spec()}
@@ -140,7 +144,7 @@ def test_each_step_depends_on_what_it_should(path):
     def changed(edit):
         settings = copy.deepcopy(dict(base.settings))
         edit(settings)
-        study = Study(base.name, base.scale, base.master_seed, settings)
+        study = Study(base.name, base.scale, base.master_seed, settings, base.searches, base.extras)
         before, after = specifications(base), specifications(study)
         return {name for name in before if canonical(before[name]) != canonical(after[name])}
 
@@ -170,8 +174,8 @@ def test_each_step_depends_on_what_it_should(path):
 def test_joined_shards_are_those_that_are_simulated(path, scale):
     """For every dataset, those of a scaling beyond the study's own size included, join and simulation mean the same."""
     study = load_study(path, scale, 1)
-    scaled = [name for e in study.estimators if study.estimator(e).get("scaling") for name in study.scaled(e).values()]
-    for dataset in {*study.datasets, *map(study.training_dataset, scaled)}:
+    sizes = [name for e in study.estimators if study.estimator(e).get("scaling") for name in scaled(study, e).values()]
+    for dataset in {*study.datasets, *map(study.training_dataset, sizes)}:
         joined, size = study.dataset_spec(dataset), study.shard_size
         covered = 0
         for i, shard in enumerate(study.shards(dataset)):

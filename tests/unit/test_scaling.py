@@ -3,6 +3,7 @@
 import json
 
 from neuroinverse.config import load_study
+from neuroinverse.scaling import scaled
 from neuroinverse.stages import scaling
 
 
@@ -25,6 +26,6 @@ def test_sizes_keep_their_metrics(tmp_path):
 def test_the_study_s_own_size_is_not_trained_twice(root, monkeypatch):
     monkeypatch.chdir(root)
     study = load_study("izhikevich", "demo", 1)
-    assert study.scaled("cnn") == {2000: "cnn", 4000: "cnn@4000", 8000: "cnn@8000"}
+    assert scaled(study, "cnn") == {2000: "cnn", 4000: "cnn@4000", 8000: "cnn@8000"}
     assert study.training_dataset("cnn@4000") == "train@4000" and study.n("train@4000") == 4000
     assert study.dataset_spec("train@4000")["simulation"] == study.dataset_spec("train")["simulation"]

@@ -5,7 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from neuroinverse import search
+from neuroinverse import cross, scaling, search
 from neuroinverse.config import check_config, load_study
 from neuroinverse.errors import ConfigError
 from neuroinverse.provenance import canonical
@@ -102,9 +102,9 @@ def train_mb(wildcards, threads):
     return 1500 + 2.5 * signals_mb(wildcards)
 
 
-def figure(name, folder="{estimator}"):
+def figure(name, folder="{estimator}", within="figures"):
     return report(
-        f"results/{{study}}/{{scale}}/{folder}/figures/{name}.png",
+        f"results/{{study}}/{{scale}}/{folder}/{within}/{name}.png",
         caption=f"../report/{name}.rst",
         category="{study}",
         subcategory=f"{{scale}}, {folder}",
@@ -135,6 +135,12 @@ def dataset_file(wildcards, dataset):
 
 def dataset_files(wildcards, datasets):
     return [dataset_file(wildcards, dataset) for dataset in datasets]
+
+
+def cross_files(wildcards):
+    """The test dataset, and those of the other studies."""
+    others = cross.others(study_of(wildcards), wildcards.estimator)
+    return [f"results/{s}/{wildcards.scale}/dataset/test.h5" for s in (wildcards.study, *(o.name for o in others))]
 
 
 def training_file(wildcards):

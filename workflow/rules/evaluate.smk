@@ -50,7 +50,7 @@ rule scaling:
             w,
             [
                 f"results/{w.study}/{w.scale}/{estimator}/metrics.json"
-                for estimator in study_of(w).scaled(w.estimator).values()
+                for estimator in scaling.scaled(study_of(w), w.estimator).values()
             ],
         ),
     output:
@@ -66,7 +66,7 @@ rule scaling:
         mem_mb=growing(500),
         runtime=5,
     params:
-        spec=lambda w: canonical(study_of(w).scaling_spec(w.estimator)),
+        spec=lambda w: canonical(scaling.scaling_spec(study_of(w), w.estimator)),
     shell:
         "neuroinverse scaling --spec {params.spec:q} --metrics {input} --output {output} &> {log}"
 

@@ -134,6 +134,18 @@ VERBS = {
             _path("--calibration", "the ensemble's error model"),
         ],
     ),
+    "cross": (
+        "give an ensemble the test traces of other studies: what it says of what it does not know",
+        [
+            SPEC,
+            OUTPUT,
+            _path("--datasets", "test datasets: the study's own, then those of the others", several=True),
+            _path("--models", several=True),
+            _path("--calibration", "the ensemble's error model"),
+            _path("--page", "HTML to write"),
+            _path("--figures", "folder to write"),
+        ],
+    ),
     "network_states": (
         "measure and draw what the networks of a study do",
         [

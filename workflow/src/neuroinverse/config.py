@@ -8,11 +8,14 @@ from pathlib import Path
 
 import yaml
 
+from neuroinverse.cross import check_cross
 from neuroinverse.errors import ConfigError, require_known
 from neuroinverse.estimators.space import values_of
 from neuroinverse.search import check_searches
 from neuroinverse.study import DATASETS, Study
 
+# keys of an estimator that steps of their own alone depend on, like its search
+EXTRAS = ("cross",)
 # of a study's search that names none
 SPACE = "published"
 SCHEMAS = Path(__file__).parents[2] / "schemas"
@@ -75,6 +78,11 @@ def load_study(study: str | Path, scale: str, master_seed: int) -> Study:
     path = Path(study) if str(study).endswith((".yaml", ".yml")) else STUDIES / f"{study}.yaml"
     if not path.is_file():
         raise ConfigError(f"study {study!r}: {path} does not exist; there are {', '.join(study_names())}")
+    return _load(path, scale, master_seed)
+
+
+def _load(path: Path, scale: str, master_seed: int, alone: bool = False) -> Study:
+    """Reads a study file; `alone` leaves out the other studies that it names, which may name it in turn."""
     content = _read_yaml(path)
     _validate(content, "study.schema.json", path)
     if scale not in content["scales"]:
@@ -87,9 +95,15 @@ def load_study(study: str | Path, scale: str, master_seed: int) -> Study:
     # a name mistyped in a scale would be one more dataset, and the one that was meant would keep its size
     require_known(f"{path} at scale {scale}: datasets", resolved["datasets"], content["datasets"])
     searches = _take_searches(resolved["estimators"], f"{path} at scale {scale}")
+    extras = _take_extras(resolved["estimators"])
+    for name, extra in extras.items():
+        if "cross" in extra:
+            where = f"{path} at scale {scale}: estimators.{name}.cross"
+            extra["cross"] = () if alone else _load_others(extra["cross"], scale, master_seed, where)
     try:
-        study = Study(name=path.stem, scale=scale, master_seed=master_seed, settings=resolved, searches=searches)
+        study = Study(path.stem, scale, master_seed, resolved, searches, extras)
         check_searches(study)
+        check_cross(study)
         return study
     except ConfigError as error:
         raise ConfigError(f"{path} at scale {scale}: {error}") from error
@@ -145,6 +159,26 @@ def _take_searches(estimators: dict, source: str) -> dict:
             space = read_space(section.get("space", SPACE), f"{source}: estimators.{name}.search.space")
             searches[name] = section | {"space": space}
     return searches
+
+
+def _take_extras(estimators: dict) -> dict[str, dict]:
+    """Takes out of the estimators what further targets alone depend on: by estimator, the keys of EXTRAS."""
+    extras = {}
+    for name, estimator in estimators.items():
+        extras[name] = {key: estimator[key] for key in EXTRAS if key in estimator}
+        estimators[name] = {key: value for key, value in estimator.items() if key not in EXTRAS}
+    return {name: found for name, found in extras.items() if found}
+
+
+def _load_others(names: list[str], scale: str, master_seed: int, where: str) -> tuple[Study, ...]:
+    """The other studies that an estimator names, at the same scale."""
+    others = []
+    for name in names:
+        try:
+            others.append(_load(_named(name, STUDIES, study_names(), where), scale, master_seed, alone=True))
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from error
+    return tuple(others)
 
 
 def read_space(name: str, where: str = "space") -> dict:

@@ -36,6 +36,7 @@ VERSIONS = MappingProxyType(
         "evaluate": 2,
         "scaling": 1,
         "transfer": 2,
+        "cross": 1,
         "train_trial": 1,
         "rank_trials": 1,
         "network_states": 1,
@@ -55,6 +56,7 @@ class Study:
         master_seed: Root of every random draw.
         settings: The study file with its scale merged in.
         searches: By estimator what is searched: no other step depends on it.
+        extras: By estimator what further targets alone depend on: `cross`, other studies at this scale.
 
     Raises:
         ConfigError: If the parts do not fit each other.
@@ -65,6 +67,7 @@ class Study:
     master_seed: int
     settings: Mapping
     searches: Mapping = field(default_factory=dict)
+    extras: Mapping = field(default_factory=dict)
 
     def __post_init__(self):
         check_study(self)
@@ -306,19 +309,6 @@ class Study:
             "published": settings.get("published", {}),
             "published_source": settings.get("published_source", ""),
         }
-
-    def scaled(self, estimator: str) -> dict[int, str]:
-        """The estimator's name at each training size of its scaling: "cnn@4000", and "cnn" at the study's own size."""
-        sizes = self.estimator(estimator).get("scaling")
-        if not sizes:
-            raise ConfigError(f"study {self.name}, estimator {estimator}: add `scaling: [sizes]` to the study file")
-        own = self.n(self.training_dataset(estimator))
-        return {n: estimator if n == own else f"{estimator}@{n}" for n in sizes}
-
-    def scaling_spec(self, estimator: str) -> dict:
-        """Specification of `scaling`."""
-        sizes = [{"n_train": n, "ensemble": digest(self.ensemble_spec(e))} for n, e in self.scaled(estimator).items()]
-        return {"version": VERSIONS["scaling"], "study": self.name, "scale": self.scale, "sizes": sizes}
 
     def transfer_spec(self, estimator: str) -> dict:
         """Specification of `transfer`."""

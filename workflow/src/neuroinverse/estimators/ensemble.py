@@ -21,6 +21,18 @@ class Predictions:
 
     folds: np.ndarray
 
+    @classmethod
+    def joined(cls, parts: Sequence["Predictions"]) -> "Predictions":
+        """Predictions of several blocks of signals, one after the other."""
+        return cls(np.concatenate([part.folds for part in parts], axis=1))
+
+    def __getitem__(self, rows) -> "Predictions":
+        """Predictions of some of the signals."""
+        return Predictions(self.folds[:, rows])
+
+    def __len__(self) -> int:
+        return self.folds.shape[1]
+
     @property
     def mean(self) -> np.ndarray:
         """Ensemble mean in unit parameters, shape (n, K)."""

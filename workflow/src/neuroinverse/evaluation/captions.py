@@ -82,3 +82,26 @@ NETWORK = {
         "brackets the number of test networks.",
     ),
 }
+
+# of the verb cross, where a study asks for it
+CROSS = {
+    "distributions": (
+        "Predicted parameters",
+        "Distribution of the ensemble's predictions in unit parameters, on the study's own test traces (left) and on "
+        "those of other studies; no truth is used. Dashed: the uniform prior. Beyond the range −1 to 1 (red) no "
+        "training trace had a parameter: the number is the share of predictions there. The outermost bars also hold "
+        "what lies further out.",
+    ),
+    "correlations": (
+        "Correlations between predictions",
+        "Correlation, over the traces of a study, between the predictions of different parameters. The prior draws "
+        "them independently: on known traces they are uncorrelated but for errors that compensate each other. A dash "
+        "where a prediction is the same for all traces.",
+    ),
+    "pairs": (
+        "Pairs of predictions",
+        "The pairs of parameters whose predictions are most strongly correlated in one of the studies, the strongest "
+        "of each in turn, with their correlation r. The square is the range of the training; the darker, the more "
+        "traces. Traces further out are drawn at the edge.",
+    ),
+}

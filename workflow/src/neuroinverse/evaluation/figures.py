@@ -109,7 +109,7 @@ def residual_correlation(predictions: Predictions):
         figure = style.new_figure(max(side, 2.2) + 0.2, side + 1.2)
         axis = figure.subplots()
         image = axis.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1)
-        _name_ticks(axis, names, names)
+        name_ticks(axis, names, names)
         axis.spines[:].set_visible(False)
         axis.tick_params(length=0)
         if len(names) <= NUMBERS_LIMIT:
@@ -246,7 +246,7 @@ def examples(predictions: Predictions, traces: Sequence[Example], signal, unit: 
                 axes[-1, 1].remove()
         if beside:
             axes[len(traces) // 2, 1].set_ylabel("unit parameter")
-            _name_ticks(axes[len(traces) - 1, 1], predictions.space.names, None)
+            name_ticks(axes[len(traces) - 1, 1], predictions.space.names, None)
             if stimulus is not None:
                 # the names hang into the empty place beside the stimulus instead of pushing it down
                 axes[len(traces) - 1, 1].xaxis.set_in_layout(False)
@@ -312,7 +312,7 @@ def _draw_unit_parameters(axis, predictions: Predictions, row: int, legend: bool
         axis.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, borderaxespad=0.1, handletextpad=0.3)
 
 
-def _name_ticks(axis, columns: Sequence[str], rows: Sequence[str] | None) -> None:
+def name_ticks(axis, columns: Sequence[str], rows: Sequence[str] | None) -> None:
     """Names of parameters along the axes, upright unless they are too short to collide."""
     size = 7 if len(columns) <= 16 else 5.5
     short = max(map(len, columns)) <= 3 and len(columns) <= 12

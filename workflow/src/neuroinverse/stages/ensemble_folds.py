@@ -80,6 +80,28 @@ def predict_dataset(
     Raises:
         NeuroinverseError: If every simulation failed.
     """
+    for rows, usable, predictions, spent in predict_blocks(ensemble, data, signal):
+        theta = data.theta(rows.start, rows.stop, ensemble.parameters.names)[usable]
+        yield data.index(rows.start, rows.stop)[usable], theta, predictions, spent
+
+
+def predict_blocks(
+    ensemble: Ensemble, data: Dataset, signal: str
+) -> Iterator[tuple[range, np.ndarray, Predictions, float]]:
+    """Predicts the signals of a dataset, whatever parameters it has, block by block.
+
+    Args:
+        ensemble: The folds.
+        data: The dataset.
+        signal: Name of the signal.
+
+    Yields:
+        Rows of the block; which of them neither failed nor are silent, shape (len(rows),); predictions of these, and
+        seconds spent.
+
+    Raises:
+        NeuroinverseError: If every simulation failed.
+    """
     progress, found = Progress(data.n, "predictions"), False
     for start in range(0, data.n, BLOCK):
         stop = min(start + BLOCK, data.n)
@@ -92,9 +114,7 @@ def predict_dataset(
             ensemble.predict(signals[:1])  # the first call builds the graph: not timed
         found, begin = True, time.perf_counter()
         predictions = ensemble.predict(signals)
-        spent = time.perf_counter() - begin
-        theta = data.theta(start, stop, ensemble.parameters.names)[usable]
-        yield data.index(start, stop)[usable], theta, predictions, spent
+        yield range(start, stop), usable, predictions, time.perf_counter() - begin
     progress.close()
     if not found:
         raise NeuroinverseError(

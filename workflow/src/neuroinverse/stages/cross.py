@@ -1,0 +1,95 @@
+"""cross: what an ensemble says of the test traces of other studies, which its simulator did not make."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from neuroinverse.errors import NeuroinverseError
+from neuroinverse.estimators.ensemble import Ensemble, Predictions
+from neuroinverse.evaluation import cross, style
+from neuroinverse.evaluation.calibration import ErrorModel
+from neuroinverse.evaluation.captions import CROSS
+from neuroinverse.files import atomic
+from neuroinverse.provenance import collect
+from neuroinverse.shards import Dataset
+from neuroinverse.stages.ensemble_folds import predict_blocks
+from neuroinverse.stages.report import embedded_figures, render
+
+
+def run(
+    spec: dict, datasets: list[Path], models: list[Path], calibration: Path, output: Path, page: Path, figures: Path
+) -> dict:
+    """Predicts the test traces of a study and of others with one ensemble, and looks at the predictions alone.
+
+    Args:
+        spec: Specification of the step.
+        datasets: Test datasets in the order of `spec["datasets"]`: the study's own, then those of the others.
+        models: The folds' estimators.
+        calibration: The ensemble's error model (JSON).
+        output: JSON to write: for each dataset `cross.summary`, and what failed or has no finite prediction.
+        page: HTML page to write; it needs no other file.
+        figures: Folder for the figures, one PNG per entry of `captions.CROSS`.
+
+    Raises:
+        NeuroinverseError: If a dataset has no finite prediction.
+    """
+    ensemble, errors = Ensemble(models), ErrorModel.read(calibration)
+    space, rows, found = ensemble.parameters, [], {}
+    for section, path in zip(spec["datasets"], datasets, strict=True):
+        data = Dataset(path)
+        predictions, lost = _predict(ensemble, data, spec["signal"])
+        found[section["study"]] = predictions
+        rows.append(
+            {
+                "study": section["study"],
+                "own": section["study"] == spec["study"],
+                "n_failed": data.n_failed,
+                "n_silent": data.n_silent,
+                "n_unpredicted": lost,
+                **cross.summary(predictions, errors.error(predictions.sd), space.names),
+            }
+        )
+    result = {key: spec[key] for key in ("study", "scale", "estimator")} | {
+        "limit": cross.LIMIT,
+        "folds": len(models),
+        "parameters": space.to_table(),
+        "datasets": rows,
+        "provenance": collect(spec),
+    }
+    means = {study: predictions.mean for study, predictions in found.items()}
+    matrices = {row["study"]: np.array(row["correlation"], np.float64) for row in rows}
+    style.save(cross.distributions(means, space.names), figures / "distributions.png")
+    style.save(cross.correlations(matrices, space.names), figures / "correlations.png")
+    style.save(cross.pairs(means, matrices, space.names), figures / "pairs.png")
+    with atomic(page) as temporary:
+        temporary.write_text(_page(result, Path(figures)), encoding="utf-8")
+    with atomic(output) as temporary:
+        temporary.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    return result
+
+
+def _predict(ensemble: Ensemble, data: Dataset, signal: str) -> tuple[Predictions, int]:
+    """The finite predictions, and the number of the others: far from its training a model may overflow.
+
+    Raises:
+        NeuroinverseError: If there are none.
+    """
+    predictions = Predictions.joined([block for _, _, block, _ in predict_blocks(ensemble, data, signal)])
+    finite = np.isfinite(predictions.folds).all(axis=(0, 2))
+    if not finite.any():
+        raise NeuroinverseError(f"{data.path}: none of {len(finite)} predictions is a finite number")
+    return predictions[finite], int((~finite).sum())
+
+
+def _page(result: dict, figures: Path) -> str:
+    own, *others = result["datasets"]
+    return render(
+        "cross.html",
+        **{key: result[key] for key in ("study", "scale", "estimator", "folds", "datasets", "provenance")},
+        own=own,
+        others=others,
+        names=[p["name"] for p in result["parameters"]],
+        figures=embedded_figures(figures, CROSS),
+        command=f"snakemake --profile profiles/local {figures.parent / 'cross.html'}",
+    )
