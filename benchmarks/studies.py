@@ -8,12 +8,9 @@ python benchmarks/studies.py [record ...]
 """
 
 import json
-import math
 import shutil
 import sys
 from pathlib import Path
-
-import numpy as np
 
 from neuroinverse.config import load_study, read_config, study_names
 from neuroinverse.errors import NeuroinverseError
@@ -26,8 +23,8 @@ RUN = "snakemake --profile profiles/local"
 IMAGES = RECORDS.parent / "images"
 # the published size of the training set, to which the curve of the error is drawn out
 PUBLISHED_TRAIN = 40000
-# published training sizes of Mainen's cell, and the mean test error (unit parameters) at each
-CELL_SIZES = {100_000: 0.056, 200_000: 0.040, 400_000: 0.030, 800_000: 0.024}
+# training sizes to which the errors of the cells are drawn out: those published for Mainen's cell
+CELL_SIZES = (100_000, 200_000, 400_000, 800_000)
 
 
 def hh_point_2() -> None:
@@ -65,19 +62,22 @@ def izhikevich() -> None:
     write_record("izhikevich", f"{RUN} {target}", figures)
 
 
-def cells(study: str, scale: str, published: dict | None = None) -> None:
+def cells(study: str, scale: str) -> None:
     """Errors of a shaped cell over the size of the training set, and their power law drawn out."""
     target = Path(f"results/{study}/{scale}/cnn/scaling.json")
-    sizes, figures = read(target)["sizes"], {}
-    n = [size["n_train"] for size in sizes]
-    for size in sizes:
+    scaling, figures = read(target), {}
+    for size in scaling["sizes"]:
         figures |= {f"{key}_{size['n_train']}": value for key, value in errors(size).items()}
         keys = ("mse_unit", "mse_unit_folds_mean", "train_seconds_per_fold", "n_test")
         figures |= {f"{key}_{size['n_train']}": size[key] for key in keys}
     for key in ("mse_unit", "mse_unit_folds_mean"):
-        law = power_law(n, [size[key] for size in sizes])
-        figures[f"exponent_{key}"] = law[0]
-        figures |= {f"extrapolated_{key}_{size}": law[1](size) for size in CELL_SIZES}
+        law = scaling["laws"][key]
+        figures[f"exponent_{key}"] = law["exponent"]
+        figures |= {f"extrapolated_{key}_{size}": at(law, size) for size in CELL_SIZES}
+        for row in scaling["extrapolated"]:
+            for end, value in zip(("low", "high"), row[f"{key}_band"] or (), strict=False):
+                figures[f"extrapolated_{key}_{end}_{row['n_train']}"] = value
+    published = {f"extrapolated_mse_unit_folds_mean_{p['n_train']}": p["mse_unit"] for p in scaling["published"]}
     m = read(target.with_name("metrics.json"))
     figures |= {f"coverage_{k}": v for k, v in m["coverage"].items()}
     figures |= {"n_failed": m["n_failed"], "folds": len(m["mse_unit_folds"])}
@@ -87,16 +87,14 @@ def cells(study: str, scale: str, published: dict | None = None) -> None:
     shutil.copy(target.with_name("figures") / "predicted_true.png", IMAGES / f"{study}_predicted_true.png")
 
 
-def power_law(sizes: list[int], errors: list[float]):
-    """Exponent of error over training size, and the law as a function: a straight line through the logarithms."""
-    slope, offset = np.polyfit(np.log(sizes), np.log(errors), 1)
-    return float(slope), lambda size: math.exp(offset + slope * math.log(size))
+def at(law: dict, n: int) -> float:
+    """A power law of scaling.json at a training size."""
+    return law["factor"] * n ** law["exponent"]
 
 
 def mainen_10() -> None:
     """Mainen's cell on a workstation, beside the published errors: golden 203, a test of 50,000 traces."""
-    published = {f"extrapolated_mse_unit_folds_mean_{n}": mse for n, mse in CELL_SIZES.items()}
-    cells("mainen_10", "workstation", published)
+    cells("mainen_10", "workstation")
 
 
 def ball_and_sticks_10() -> None:
@@ -115,8 +113,9 @@ def brunel_lfp() -> None:
     for name in m["parameters"]:
         percent = [size["parameters"][name]["error_percent_of_range"] for size in scaling["sizes"]]
         figures |= {f"error_percent_of_range_{name}_{n}": e for n, e in zip(sizes, percent, strict=True)}
-        exponent, law = power_law(sizes, percent)
-        figures |= {f"exponent_{name}": exponent, f"extrapolated_{name}_{PUBLISHED_TRAIN}": law(PUBLISHED_TRAIN)}
+        law = scaling["laws"]["error_percent_of_range"][name]
+        figures[f"exponent_{name}"] = law["exponent"]
+        figures[f"extrapolated_{name}_{PUBLISHED_TRAIN}"] = at(law, PUBLISHED_TRAIN)
     for alone in ("eta", "g", "j"):
         figures |= {f"{key}_alone": e for key, e in errors(read(large / f"cnn_{alone}" / "metrics.json")).items()}
     grid = read(large / "cnn_grid" / "metrics.json")

@@ -137,6 +137,11 @@ def dataset_files(wildcards, datasets):
     return [dataset_file(wildcards, dataset) for dataset in datasets]
 
 
+def scaled_files(wildcards, file):
+    names = scaling.scaled(study_of(wildcards), wildcards.estimator).values()
+    return [f"results/{wildcards.study}/{wildcards.scale}/{name}/{file}" for name in names]
+
+
 def cross_files(wildcards):
     """The test dataset, and those of the other studies."""
     others = cross.others(study_of(wildcards), wildcards.estimator)

@@ -45,16 +45,18 @@ rule evaluate:
 
 rule scaling:
     input:
-        lambda w: given(
-            rules.scaling,
-            w,
-            [
-                f"results/{w.study}/{w.scale}/{estimator}/metrics.json"
-                for estimator in scaling.scaled(study_of(w), w.estimator).values()
-            ],
-        ),
+        metrics=lambda w: given(rules.scaling, w, scaled_files(w, "metrics.json")),
+        predictions=lambda w: given(rules.scaling, w, scaled_files(w, "predictions.parquet")),
     output:
-        "results/{study}/{scale}/{estimator}/scaling.json",
+        table="results/{study}/{scale}/{estimator}/scaling.json",
+        page="results/{study}/{scale}/{estimator}/scaling.html",
+        figure=report(
+            "results/{study}/{scale}/{estimator}/scaling.png",
+            caption="../report/scaling.rst",
+            category="{study}",
+            subcategory="{scale}, {estimator}",
+            labels={"figure": "scaling"},
+        ),
     log:
         "results/{study}/{scale}/logs/scaling/{estimator}.log",
     benchmark:
@@ -63,12 +65,13 @@ rule scaling:
         "../../envs/compiler.yaml"
     threads: 1
     resources:
-        mem_mb=growing(500),
+        mem_mb=growing(1500),
         runtime=5,
     params:
         spec=lambda w: canonical(scaling.scaling_spec(study_of(w), w.estimator)),
     shell:
-        "neuroinverse scaling --spec {params.spec:q} --metrics {input} --output {output} &> {log}"
+        "neuroinverse scaling --spec {params.spec:q} --metrics {input.metrics} --predictions {input.predictions}"
+        " --output {output.table} --page {output.page} --figure {output.figure} &> {log}"
 
 
 rule transfer:

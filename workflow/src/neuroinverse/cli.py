@@ -95,8 +95,15 @@ VERBS = {
         ],
     ),
     "scaling": (
-        "gather the error at several training sizes",
-        [SPEC, OUTPUT, _path("--metrics", several=True)],
+        "gather the error at several training sizes, and draw it out to larger ones",
+        [
+            SPEC,
+            OUTPUT,
+            _path("--metrics", several=True),
+            _path("--predictions", several=True),
+            _path("--page", "HTML to write"),
+            _path("--figure", "PNG to write"),
+        ],
     ),
     "train_trial": (
         "train one network of a search",

@@ -15,7 +15,7 @@ from neuroinverse.search import check_searches
 from neuroinverse.study import DATASETS, Study
 
 # keys of an estimator that steps of their own alone depend on, like its search
-EXTRAS = ("cross",)
+EXTRAS = ("cross", "published_scaling")
 # of a study's search that names none
 SPACE = "published"
 SCHEMAS = Path(__file__).parents[2] / "schemas"
@@ -96,6 +96,9 @@ def _load(path: Path, scale: str, master_seed: int, alone: bool = False) -> Stud
     require_known(f"{path} at scale {scale}: datasets", resolved["datasets"], content["datasets"])
     searches = _take_searches(resolved["estimators"], f"{path} at scale {scale}")
     extras = _take_extras(resolved["estimators"])
+    for name, n in _paper_sizes(content).items():
+        if "scaling" in resolved["estimators"].get(name, {}):
+            extras.setdefault(name, {})["paper_size"] = n
     for name, extra in extras.items():
         if "cross" in extra:
             where = f"{path} at scale {scale}: estimators.{name}.cross"
@@ -168,6 +171,13 @@ def _take_extras(estimators: dict) -> dict[str, dict]:
         extras[name] = {key: estimator[key] for key in EXTRAS if key in estimator}
         estimators[name] = {key: value for key, value in estimator.items() if key not in EXTRAS}
     return {name: found for name, found in extras.items() if found}
+
+
+def _paper_sizes(content: Mapping) -> dict[str, int]:
+    """By estimator of the scale paper the size of the dataset that it is trained on, where it is a number."""
+    paper = _merge(content, content["scales"]["paper"], "scales.paper")
+    datasets = {name: paper["datasets"].get(e.get("dataset", "train"), {}) for name, e in paper["estimators"].items()}
+    return {name: dataset["n"] for name, dataset in datasets.items() if "n" in dataset}
 
 
 def _load_others(names: list[str], scale: str, master_seed: int, where: str) -> tuple[Study, ...]:

@@ -20,6 +20,17 @@ def scaled(study: Study, estimator: str) -> dict[int, str]:
 
 def scaling_spec(study: Study, estimator: str) -> dict:
     """Specification of `scaling`."""
-    names = scaled(study, estimator)
-    sizes = [{"n_train": n, "ensemble": digest(study.ensemble_spec(e))} for n, e in names.items()]
-    return {"version": VERSIONS["scaling"], "study": study.name, "scale": study.scale, "sizes": sizes}
+    names, extras = scaled(study, estimator), study.extras.get(estimator, {})
+    published = sorted(extras.get("published_scaling", {}).items())
+    return {
+        "version": VERSIONS["scaling"],
+        "study": study.name,
+        "scale": study.scale,
+        "estimator": estimator,
+        "master_seed": study.master_seed,
+        "parameters": study.estimator_space(estimator).to_table(),
+        "sizes": [{"n_train": n, "ensemble": digest(study.ensemble_spec(e))} for n, e in names.items()],
+        "published": [{"n_train": int(n), "mse_unit": mse} for n, mse in published],
+        # none, where the paper scale does not train this estimator
+        "paper_size": [extras["paper_size"]] if "paper_size" in extras else [],
+    }

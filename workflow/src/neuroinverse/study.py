@@ -34,7 +34,7 @@ VERSIONS = MappingProxyType(
         "train_fold": 1,
         "ensemble_folds": 2,
         "evaluate": 2,
-        "scaling": 1,
+        "scaling": 2,
         "transfer": 2,
         "cross": 1,
         "train_trial": 1,
@@ -56,7 +56,8 @@ class Study:
         master_seed: Root of every random draw.
         settings: The study file with its scale merged in.
         searches: By estimator what is searched: no other step depends on it.
-        extras: By estimator what further targets alone depend on: `cross`, other studies at this scale.
+        extras: By estimator what further targets alone depend on: `cross`, other studies at this scale;
+            `published_scaling`, error by training size; `paper_size`, the training size of the scale paper.
 
     Raises:
         ConfigError: If the parts do not fit each other.
