@@ -59,6 +59,7 @@ bench: setup ## benchmarks against peers, recorded in docs/records
 
 records: setup ## the figures of the docs, from finished results and benchmarks
 	$(BIN)/snakemake --profile profiles/local all results/izhikevich/demo/cnn/scaling.json \
+	  results/izhikevich/demo/cnn/search/stability.html \
 	  results/brunel_lfp_large/workstation/cnn/scaling.json results/brunel_lfp_large/workstation/report.html \
 	  results/brunel_lfp_small/workstation/report.html \
 	  results/mainen_10/workstation/cnn/scaling.json results/ball_and_sticks_10/workstation/cnn/scaling.json

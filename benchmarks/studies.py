@@ -1,6 +1,6 @@
 """Records of the studies, and the pictures of the docs, from finished runs.
 
-snakemake --profile profiles/local all results/izhikevich/demo/cnn/scaling.json
+snakemake --profile profiles/local all results/izhikevich/demo/cnn/{scaling.json,search/stability.html}
 snakemake --profile profiles/local results/brunel_lfp_large/workstation/cnn/scaling.json \\
   results/brunel_lfp_{large,small}/workstation/report.html
 snakemake --profile profiles/local results/{mainen_10,ball_and_sticks_10}/workstation/cnn/scaling.json
@@ -21,6 +21,12 @@ from neuroinverse.workload import measured_rates, plan
 
 RUN = "snakemake --profile profiles/local"
 IMAGES = RECORDS.parent / "images"
+SEARCH = Path("results/izhikevich/demo/cnn/search")
+# of a design, what the space draws
+DESIGN = (
+    "conv_repeat", "conv_filter", "conv_kernel", "pool_len", "fc_dims", "dropFrac", "lastAct", "lossName",
+    "optimizerName", "batch_size", "learning_rate", "reduceLR_factor",
+)  # fmt: skip
 # the published size of the training set, to which the curve of the error is drawn out
 PUBLISHED_TRAIN = 40000
 # training sizes to which the errors of the cells are drawn out: those published for Mainen's cell
@@ -60,6 +66,42 @@ def izhikevich() -> None:
             f"{k}_{n}": size[k] for k in ("mse_unit", "mse_unit_folds_mean", "train_seconds_per_fold", "n_test")
         }
     write_record("izhikevich", f"{RUN} {target}", figures)
+
+
+def search() -> None:
+    """What the search of the demo tried, and the best design of each tier."""
+    first, second = (read(SEARCH / f"{tier}.json") for tier in ("ranking", "finalists"))
+    best = second["rows"][0]
+    place = {row["trial"]: row["place"] for row in first["rows"]}
+    figures = {key: first[key] for key in ("trials", "rejected_draws")}
+    figures |= {f"trials_{status}": count for status, count in first["status"].items()}
+    figures |= {"fit_minutes_trials": first["fit_minutes"], "fit_minutes_finalists": second["fit_minutes"]}
+    figures |= {"best_mse_unit_trials": first["rows"][0]["mse_unit"], "best_mse_unit_finalists": best["mse_unit"]}
+    figures |= {"best_trial": best["trial"], "best_place_among_trials": place[best["trial"]]}
+    figures |= {f"best_{key}": best[key] for key in ("weights", "multiply_adds")}
+    h = best["hyperparameters"]
+    figures |= {f"best_{key}": worded(h[key]) for key in DESIGN}
+    write_record("search", f"{RUN} {SEARCH}/finalists.html", figures)
+
+
+def worded(value):
+    """A list as words, since a record is flat; anything else as it is."""
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def stability() -> None:
+    """How much the best designs of the search vary when they are trained again."""
+    found, first = read(SEARCH / "stability.json"), read(SEARCH / "ranking.json")
+    place = {row["trial"]: row["place"] for row in first["rows"]}
+    keys = ("trial", "repeats", "diverged", "unconverged", "mean_mse_unit", "sd_mse_unit", "min_mse_unit")
+    keys += ("max_mse_unit", "upper_mse_unit", "fit_seconds", "weights")
+    figures = {"chosen": found["chosen"] or "none"}
+    for row in found["rows"]:
+        values = {key: "–" if row[key] is None else row[key] for key in keys}
+        values |= {"first_tier_place": place.get(row["trial"], "–")}
+        values |= {"chosen": "yes" if row["design"] == found["chosen"] else "no"}
+        figures |= {f"{key}_design_{row['design']}": value for key, value in values.items()}
+    write_record("stability", f"{RUN} {SEARCH}/stability.html", figures)
 
 
 def cells(study: str, scale: str) -> None:
@@ -172,6 +214,8 @@ def errors(metrics: dict) -> dict[str, float]:
 WRITERS = {
     "hh_point_2": hh_point_2,
     "izhikevich": izhikevich,
+    "search": search,
+    "stability": stability,
     "brunel_lfp": brunel_lfp,
     "mainen_10": mainen_10,
     "ball_and_sticks_10": ball_and_sticks_10,

@@ -18,7 +18,8 @@ def folder(fresh):
     study = decay.study("decay.py", "Decay", folds=2)
     # long enough for the shallow ones of the published networks
     study["protocol"] |= {"duration_ms": 500}
-    study["estimators"]["cnn"]["search"] = {"trials": 3, "epochs": 1, "finalists": 1}
+    section = {"trials": 3, "epochs": 1, "finalists": 1, "stability": {"designs": 1, "repeats": 2}}
+    study["estimators"]["cnn"]["search"] = section
     (fresh.path / "config" / "studies" / "searched.yaml").write_text(yaml.safe_dump(study))
     (fresh.path / "config" / "config.yaml").write_text("master_seed: 3\nstudies: {searched: smoke}\n")
     return fresh
@@ -57,6 +58,23 @@ def test_a_search_from_its_trials_to_its_finalists(folder):
     assert after["mse_unit"] == pytest.approx(before["mse_unit"], rel=1e-3)
     assert folder.plan(target) == [], "the ranking knows the trial already"
 
+    # the best is trained again, from the design that the ranking names when its jobs start
+    again = f"{SEARCH}/stability.html"
+    assert folder.rules(again) == {"train_trial": 2, "stability": 1}
+    folder.snakemake(again)
+    found = json.loads((results / "stability.json").read_text())
+    (design,) = found["rows"]
+    assert (found["chosen"], design["trial"]) == (1, int(finalist["trial"]))
+    assert [m["fold"] for m in design["members"]] == [0, 1] and {m["status"] for m in design["members"]} == {"ok"}
+    assert yaml.safe_load((results / "golden.yaml").read_text()) == design["hyperparameters"]
+    assert folder.plan(again) == folder.plan(target) == []
+    edit(folder, stability={"designs": 1, "repeats": 3})
+    jobs = folder.plan(again)
+    assert sorted(job.output[0] for job in jobs if job.rule == "train_trial") == [
+        f"{SEARCH}/design-1-repeat-2/result.json"
+    ]
+    assert folder.plan(target) == [], "no repeat is behind the finalists"
+
     # more finalists: the further one alone; more trials: these, and the finalists, whose ranking is another
     edit(folder, finalists=2)
     jobs = folder.plan(target)
@@ -68,6 +86,7 @@ def test_a_search_from_its_trials_to_its_finalists(folder):
     assert trained == {"trial-3", "finalist-1", "finalist-2"}
     edit(folder, trials=3, finalists=1, epochs=2)
     assert folder.rules(target) == {"train_trial": 4, "rank_trials": 2}
+    assert folder.rules(again) == {"train_trial": 7, "rank_trials": 2, "stability": 1}
 
 
 def test_the_search_is_no_part_of_the_report(folder):

@@ -22,7 +22,7 @@ wildcard_constraints:
     shard=r"[0-9]+",
     estimator=ESTIMATOR_PATTERN.pattern,
     fold=r"[0-9]+",
-    trial=r"trial-(?:0|[1-9][0-9]*)|finalist-[1-9][0-9]*",
+    trial=r"trial-(?:0|[1-9][0-9]*)|finalist-[1-9][0-9]*|design-[1-9][0-9]*-repeat-(?:0|[1-9][0-9]*)",
     tier=r"ranking|finalists",
 
 
@@ -168,8 +168,19 @@ def trial_dataset(wildcards):
     return dataset_file(wildcards, dataset)
 
 
+def repeats_files(wildcards, file):
+    repeats = search.repeats(study_of(wildcards), wildcards.estimator)
+    return [f"{search_folder(wildcards)}/{repeat}/{file}" for repeat in repeats]
+
+
 def ranking_file(wildcards):
     return f"{search_folder(wildcards)}/ranking.json"
+
+
+def design_files(wildcards):
+    """Where a training finds its design, if that is in no specification."""
+    place = {"finalist": "ranking", "design": "finalists"}.get(wildcards.trial.partition("-")[0])
+    return [f"{search_folder(wildcards)}/{place}.json"] if place else []
 
 
 def trial_mb(wildcards, threads):

@@ -4,7 +4,7 @@
 rule train_trial:
     input:
         dataset=lambda w: given(rules.train_trial, w, trial_dataset(w)),
-        ranking=lambda w: given(rules.train_trial, w, ranking_file(w)) if w.trial.startswith("finalist") else [],
+        ranking=lambda w: given(rules.train_trial, w, design_files(w)),
     output:
         result="results/{study}/{scale}/{estimator}/search/{trial}/result.json",
         history="results/{study}/{scale}/{estimator}/search/{trial}/history.csv",
@@ -63,3 +63,37 @@ rule rank_trials:
     shell:
         "neuroinverse rank_trials --spec {params.spec:q} --folder {params.folder} {params.ranking}"
         " --output {output.rows} --table {output.table} --page {output.page} --figure {output.figure} &> {log}"
+
+
+rule stability:
+    input:
+        results=lambda w: given(rules.stability, w, repeats_files(w, "result.json")),
+        histories=lambda w: given(rules.stability, w, repeats_files(w, "history.csv")),
+    output:
+        rows="results/{study}/{scale}/{estimator}/search/stability.json",
+        table="results/{study}/{scale}/{estimator}/search/stability.csv",
+        page="results/{study}/{scale}/{estimator}/search/stability.html",
+        network="results/{study}/{scale}/{estimator}/search/golden.yaml",
+        figure=report(
+            "results/{study}/{scale}/{estimator}/search/stability.png",
+            caption="../report/stability.rst",
+            category="{study}",
+            subcategory="{scale}, {estimator}, search",
+            labels={"figure": "stability"},
+        ),
+    log:
+        "results/{study}/{scale}/logs/stability/{estimator}.log",
+    benchmark:
+        "results/{study}/{scale}/benchmarks/stability/{estimator}.tsv"
+    conda:
+        "../../envs/compiler.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(500),
+        runtime=10,
+    params:
+        spec=lambda w: canonical(search.stability_spec(study_of(w), w.estimator)),
+        folder=lambda w: search_folder(w),
+    shell:
+        "neuroinverse stability --spec {params.spec:q} --folder {params.folder} --output {output.rows}"
+        " --table {output.table} --page {output.page} --figure {output.figure} --network {output.network} &> {log}"

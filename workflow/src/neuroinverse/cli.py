@@ -115,7 +115,7 @@ VERBS = {
             MEMORY,
             _path("--dataset"),
             _path("--history", "CSV to write"),
-            _path("--ranking", "ranking.json of the first tier, for a finalist", required=False),
+            _path("--ranking", "ranking.json for a finalist, finalists.json for a repeat", required=False),
         ],
     ),
     "rank_trials": (
@@ -128,6 +128,18 @@ VERBS = {
             _path("--page", "HTML to write"),
             _path("--figure", "PNG to write"),
             _path("--ranking", "ranking.json of the first tier, for the second", required=False),
+        ],
+    ),
+    "stability": (
+        "measure and draw how much the best networks of a search vary when trained again",
+        [
+            SPEC,
+            OUTPUT,
+            _path("--folder", "folder of the search"),
+            _path("--table", "CSV to write"),
+            _path("--page", "HTML to write"),
+            _path("--figure", "PNG to write"),
+            _path("--network", "YAML to write, the chosen design"),
         ],
     ),
     "transfer": (

@@ -1,7 +1,8 @@
 """Measured figures, committed: one JSON file per record in docs/records.
 
-A record is flat: `name`, `command`, `revision`, `date`, `machine`, `cores`, `figures` (key → number), and `published`
-(the same keys where a published figure exists). The tables in docs/ are generated from records (docs/tables.py).
+A record is flat: `name`, `command`, `revision`, `date`, `machine`, `cores`, `figures` (key → number, or words), and
+`published` (the same keys where a published figure exists). The tables in docs/ are generated from records by
+docs/tables.py.
 """
 
 import json
@@ -16,14 +17,14 @@ RECORDS = Path(__file__).parents[3] / "docs" / "records"
 
 
 def write_record(
-    name: str, command: str, figures: Mapping[str, float], published: Mapping[str, float] | None = None
+    name: str, command: str, figures: Mapping[str, float | str], published: Mapping[str, float] | None = None
 ) -> Path:
     """Writes a record.
 
     Args:
         name: Name of the file, without its ending.
         command: What was run to get the figures, as a reader would type it.
-        figures: Numbers by name; units are part of the names.
+        figures: Numbers, or words, by name; units are part of the names.
         published: Published numbers by the same names.
 
     Returns:
@@ -51,6 +52,6 @@ def read_records() -> dict[str, dict]:
     return {path.stem: json.loads(path.read_text()) for path in sorted(RECORDS.glob("*.json"))}
 
 
-def _rounded(value: float) -> float:
-    """Four significant digits: what a timing or an error on a few thousand traces can carry."""
-    return value if isinstance(value, int) else float(f"{value:.4g}")
+def _rounded(value: float | str) -> float | str:
+    """Four significant digits: what a timing or an error on a few thousand traces can carry; words as they are."""
+    return value if isinstance(value, int | str) else float(f"{value:.4g}")

@@ -1,11 +1,13 @@
 """The random search over networks that a study asks for: its trials, and the specification of every step.
 
-The first tier trains every trial for a few epochs and ranks them; the second trains the best to the end. A finalist is
-known by its rank, and finds its design in the ranking of the first tier when it runs: so the graph of jobs is fixed.
+The first tier trains every trial for a few epochs and ranks them; the second trains the best to the end. The best of
+these may be trained again, to see how much they vary. A finalist is known by its rank, and finds its design in the
+ranking of the first tier when it runs, as a repeat does in that of the second: so the graph of jobs is fixed.
 """
 
 import functools
 import math
+import re
 from collections.abc import Mapping
 
 from neuroinverse.errors import ConfigError
@@ -63,6 +65,22 @@ def members(study: Study, estimator: str, tier: str) -> list[str]:
     return [f"finalist-{r + 1}" for r in range(settings(study, estimator)["finalists"])]
 
 
+def repeats(study: Study, estimator: str) -> list[str]:
+    """The folders of the repeats: "design-1-repeat-0" and so on, design after design.
+
+    Raises:
+        ConfigError: If the study asks for none.
+    """
+    section = settings(study, estimator).get("stability")
+    if section is None:
+        raise ConfigError(
+            f"study {study.name}, estimator {estimator}: add `stability: {{designs: 3, repeats: 16}}` to its search in "
+            "the study file"
+        )
+    ranks = range(1, section["designs"] + 1)
+    return [f"design-{rank}-repeat-{i}" for rank in ranks for i in range(section["repeats"])]
+
+
 def trial_spec(study: Study, estimator: str, trial: int) -> dict:
     """Specification of `train_trial` in the first tier: of its own design alone, whatever the other trials are."""
     section, folds = settings(study, estimator), study.estimator(estimator)["folds"]
@@ -104,12 +122,16 @@ def finalist_spec(study: Study, estimator: str, rank: int) -> dict:
             f"study {study.name}, estimator {estimator}: there is no finalist {rank}; search.trials is "
             f"{len(trials(study, estimator))}"
         )
+    return _ranked_spec(study, estimator, rank) | {"ranking": digest(ranking_spec(study, estimator))}
+
+
+def _ranked_spec(study: Study, estimator: str, rank: int) -> dict:
+    """What a training to the end depends on, beside the ranking in which it finds its design."""
     spec = {k: v for k, v in study.train_spec(estimator, 0).items() if k not in ("hyperparameters", "fold")}
     return spec | {
         "version": VERSIONS["train_trial"],
         "epochs": study.estimator(estimator)["hyperparameters"]["epochs"],
         "rank": rank,
-        "ranking": digest(ranking_spec(study, estimator)),
     }
 
 
@@ -127,10 +149,41 @@ def finalists_spec(study: Study, estimator: str) -> dict:
     }
 
 
+def repeat_spec(study: Study, estimator: str, rank: int, repeat: int) -> dict:
+    """Specification of `train_trial` for a repeat of the finalist of a rank: a finalist's, and its own fold.
+
+    Raises:
+        ConfigError: If there are fewer finalists.
+    """
+    finalists = settings(study, estimator)["finalists"]
+    if not 1 <= rank <= finalists:
+        raise ConfigError(
+            f"study {study.name}, estimator {estimator}: there is no design {rank}; search.finalists is {finalists}"
+        )
+    return _ranked_spec(study, estimator, rank) | {
+        "fold": repeat % study.estimator(estimator)["folds"],
+        "repeat": repeat,
+        "finalists": digest(finalists_spec(study, estimator)),
+    }
+
+
+def stability_spec(study: Study, estimator: str) -> dict:
+    """Specification of `stability`."""
+    members = repeats(study, estimator)
+    return {
+        "version": VERSIONS["stability"],
+        "study": study.name,
+        "scale": study.scale,
+        "estimator": estimator,
+        "members": members,
+        "training": digest([member_spec(study, estimator, member) for member in members]),
+    }
+
+
 def member_spec(study: Study, estimator: str, member: str) -> dict:
     """Specification of `train_trial` by the name of its folder."""
-    kind, _, number = member.partition("-")
-    return (trial_spec if kind == "trial" else finalist_spec)(study, estimator, int(number))
+    of_kind = {"trial": trial_spec, "finalist": finalist_spec, "design": repeat_spec}[member.partition("-")[0]]
+    return of_kind(study, estimator, *map(int, re.findall(r"\d+", member)))
 
 
 def tier_spec(study: Study, estimator: str, tier: str) -> dict:
@@ -142,7 +195,7 @@ def tier_spec(study: Study, estimator: str, tier: str) -> dict:
 
 
 def member_minutes(study: Study, estimator: str, member: str, threads: int) -> int:
-    """Walltime to ask for one training (min). A finalist's design is not known yet: it may be the largest."""
+    """Walltime to ask for one training (min). What finds its design in a ranking may find the largest."""
     n_outputs, shape = len(study.estimator_space(estimator).parameters), network_input(study, estimator)
     if member.startswith("trial"):
         spec = member_spec(study, estimator, member)
@@ -157,7 +210,7 @@ def member_minutes(study: Study, estimator: str, member: str, threads: int) -> i
 
 
 def layers_megabytes(study: Study, estimator: str, member: str) -> float:
-    """What a batch takes in memory between the layers (MB); for a finalist that of the largest design."""
+    """What a batch takes in memory between the layers (MB); of the largest design, but for a trial."""
     shape = network_input(study, estimator)
     chosen = [int(member.partition("-")[2])] if member.startswith("trial") else trials(study, estimator)
     return max(_layers_megabytes(shape, design(study, estimator, t).hyperparameters) for t in chosen)
@@ -191,6 +244,11 @@ def check_searches(study: Study) -> None:
             )
         if section["finalists"] > section["trials"]:
             raise ConfigError(f"{where}.finalists: {section['finalists']} of {section['trials']} trials; ask for fewer")
+        if section.get("stability", {}).get("designs", 0) > section["finalists"]:
+            raise ConfigError(
+                f"{where}.stability.designs: {section['stability']['designs']} of {section['finalists']} finalists; "
+                "ask for fewer"
+            )
         if "n" in section:
             _check_size(study, estimator, section["n"], where, folds)
 

@@ -39,6 +39,7 @@ VERSIONS = MappingProxyType(
         "cross": 1,
         "train_trial": 1,
         "rank_trials": 1,
+        "stability": 1,
         "network_states": 1,
         "report": 1,
         "report_index": 1,

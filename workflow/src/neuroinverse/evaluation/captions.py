@@ -61,6 +61,14 @@ SEARCH = (
     "to the end.",
 )
 
+# of the verb stability, where a study asks for it
+STABILITY = (
+    "Loss of the repeats",
+    "Mean squared error in unit parameters over the fold that a repeat did not see, with the weights of its best "
+    "epoch, for each of the best designs trained again from other initial weights and on other folds. Hollow: the "
+    "validation loss had not converged. Bars: mean and standard deviation over repeats.",
+)
+
 # of the verb network_states, where a study asks for it
 NETWORK = {
     "example_states": (

@@ -91,7 +91,7 @@ def loss_plot(rows: Sequence[Mapping], finalists: Sequence[Mapping] = ()):
             axes.plot(*zip(*ended, strict=True), "o", color=ORANGE, markersize=5, label="trained to the end")
         axes.set_yscale("log")
         axes.set_xlim(0.3, max(len(shown), SHORTEST) + 0.7)
-        _loss_axis(axes)
+        loss_axis(axes)
         axes.set_xlabel("rank after the first tier")
         axes.set_ylabel("mean squared error, held-out fold\n(unit parameters)")
         axes.legend(loc="lower right")
@@ -106,7 +106,8 @@ def _fill(marker: str) -> str:
     return "full" if marker == "o" else "none"
 
 
-def _loss_axis(axes) -> None:
+def loss_axis(axes) -> None:
+    """Sets the ticks of a logarithmic axis of losses, over whole numbers such as ranks."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
     low, high = axes.get_ylim()

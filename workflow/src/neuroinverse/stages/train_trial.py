@@ -26,18 +26,19 @@ def run(
     gpus: int = 0,
     memory_mb: float = 2000,
 ) -> dict:
-    """Trains a trial, or a finalist, or goes on with it after a kill.
+    """Trains a trial, a finalist or a repeat, or goes on with it after a kill.
 
     A design that cannot be trained is a result of the search: its status says so. What concerns every trial, such as a
     damaged dataset, is an error.
 
     Args:
-        spec: Specification of the training: a trial's holds its design; a finalist's its `rank` in `ranking`.
+        spec: Specification of the training: a trial's holds its design; that of a finalist or a repeat its `rank` in
+            `ranking`.
         dataset: The training dataset.
         output: JSON to write: status (ok, diverged, failed, none), mse_unit over the held-out fold with the weights of
             the best epoch, loss, and what the network is.
         history: CSV of the epochs.
-        ranking: ranking.json of the first tier, for a finalist.
+        ranking: ranking.json of the first tier, for a finalist; finalists.json of the second, for a repeat.
         threads: CPU threads.
         gpus: GPUs; 0 is the CPU.
         memory_mb: Memory for signals (MB).
@@ -47,29 +48,48 @@ def run(
     """
     from neuroinverse.estimators.training import write_history
 
-    found = spec if ranking is None else _finalist(spec, json.loads(Path(ranking).read_text(encoding="utf-8")))
-    if found is None:
-        reason = f"only {spec['rank'] - 1} trials of the first tier can go on"
-        result = {"status": "none", "message": reason, "rank": spec["rank"], "provenance": collect(spec)}
+    well = [] if ranking is None else _well(ranking)
+    if ranking is not None and len(well) < spec["rank"]:
+        tier = "finalists" if "repeat" in spec else "trials of the first tier"
+        reason = f"only {len(well)} {tier} can go on"
+        result = {"status": "none", "message": reason, **_place(spec), "provenance": collect(spec)}
         write_history([], history)
     else:
+        found = spec if ranking is None else _with_design(spec, well[spec["rank"] - 1])
         result = _train(found, spec, Dataset(dataset), output.parent, history, (threads, gpus, memory_mb))
     with atomic(output) as temporary:
         temporary.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return result
 
 
-def _finalist(spec: dict, ranking: dict) -> dict | None:
-    """The specification of a finalist with the design of its rank; None where no such trial went well."""
-    rows = [row for row in ranking["rows"] if row["status"] == "ok"]
-    if len(rows) < spec["rank"]:
-        return None
-    row = rows[spec["rank"] - 1]
-    return spec | {
-        "hyperparameters": row["hyperparameters"] | {"epochs": spec["epochs"]},
-        "fold": row["trial"] % spec["folds"],
-        "trial": row["trial"],
-    }
+def _well(ranking: Path) -> list[dict]:
+    """The rows of a ranking that went well, the best first."""
+    rows = json.loads(Path(ranking).read_text(encoding="utf-8"))["rows"]
+    return [row for row in rows if row["status"] == "ok"]
+
+
+def _with_design(spec: dict, row: dict) -> dict:
+    """The specification of a finalist or a repeat with the design of a row; a finalist holds out its trial's fold."""
+    return (
+        {"fold": row["trial"] % spec["folds"]}
+        | spec
+        | {
+            "hyperparameters": row["hyperparameters"] | {"epochs": spec["epochs"]},
+            "trial": row["trial"],
+        }
+    )
+
+
+def _place(spec: dict) -> dict:
+    """Rank of a finalist; rank and number of a repeat."""
+    return {key: spec[key] for key in ("rank", "repeat") if key in spec}
+
+
+def _stream(found: dict) -> tuple[str, int]:
+    """What the random numbers of a training are for, and its index there."""
+    if "repeat" in found:
+        return f"train_trial/design-{found['rank']}", found["repeat"]
+    return "train_trial", found["trial"]
 
 
 def _train(found: dict, spec: dict, data: Dataset, folder: Path, history: Path, machine: tuple) -> dict:
@@ -81,7 +101,7 @@ def _train(found: dict, spec: dict, data: Dataset, folder: Path, history: Path, 
     n_outputs = len(found["parameters"])
     result = {
         "trial": found["trial"],
-        **({"rank": spec["rank"]} if "rank" in spec else {}),
+        **_place(spec),
         "fold": found["fold"],
         "folds": found["folds"],
         "n": found["n"],
@@ -92,7 +112,7 @@ def _train(found: dict, spec: dict, data: Dataset, folder: Path, history: Path, 
         "multiply_adds": architecture.multiply_adds(*shape, h, n_outputs),
     }
     try:
-        done = train(found, data.path, folder, ("train_trial", found["trial"]), history, None, *machine)
+        done = train(found, data.path, folder, _stream(found), history, None, *machine)
     except DivergedError as error:
         write_history(error.state.history, history)
         result |= {"status": "diverged", "message": str(error), **_course(error.state, h)}
