@@ -15,6 +15,7 @@ from neuroinverse.errors import ConfigError
 from neuroinverse.estimators import cnn
 from neuroinverse.estimators.architecture import complete
 from neuroinverse.estimators.modelfile import save_model
+from neuroinverse.estimators.trace_range import TraceRange
 from neuroinverse.simulators.base import Signal
 from neuroinverse.stages import predict
 
@@ -27,10 +28,11 @@ def model(tmp_path_factory):
     """Folder of an estimator with two folds and their calibration."""
     folder = tmp_path_factory.mktemp("cnn")
     (folder / "calibration.json").write_text(json.dumps(gaussian_errors(2, SCALE, FLOOR).to_dict()))
+    theta, _ = SPACE.draw(1, "tiny/train", np.arange(200))
+    found = TraceRange.fit([traces(theta)[..., None]])
     for k in range(2):
-        save_model(
-            cnn.to_physical_model(make_model(seed=k + 1), SPACE), metadata(), folder / f"fold-{k}" / "model.keras"
-        )
+        file = folder / f"fold-{k}" / "model.keras"
+        save_model(cnn.to_physical_model(make_model(seed=k + 1), SPACE), metadata(), file, found)
     return folder
 
 
@@ -70,7 +72,8 @@ def assert_same(table, expected, names=None, rtol=1e-4):
 
 def test_columns(expected, signals):
     assert list(expected) == [
-        "trace", "parameter", "unit", "value", "low", "high", "level", "error_unit", "spread_unit", "out_of_range"
+        "trace", "parameter", "unit", "value", "low", "high", "level", "error_unit", "spread_unit", "out_of_range",
+        "score", "warning",
     ]  # fmt: skip
     assert list(expected["parameter"]) == ["amplitude", "tau"] * len(signals)
     assert list(expected["unit"][:2]) == ["mV", "ms"]
@@ -181,7 +184,7 @@ def test_channels(probe, tmp_path, capsys):
 def test_one_file_has_values_and_no_errors(model, signals, tmp_path, capsys):
     table = predict.run(model / "fold-0" / "model.keras", write_npy(tmp_path / "x.npy", signals), tmp_path / "y.csv")
     assert table["value"].notna().all() and table[["low", "high"]].isna().all(axis=None)
-    assert "values have no errors" in capsys.readouterr().err
+    assert "values have no errors and no warning" in capsys.readouterr().err
 
 
 def refused(model, path, capsys, *options) -> str:
@@ -225,3 +228,19 @@ def test_answers_out_of_range_are_marked(model, tmp_path, capsys):
     assert printed.out.splitlines()[0].startswith("trace,parameter,unit,value"), "without --output the table is printed"
     assert (table["out_of_range"] > 1).all()
     assert "1 of 1 traces give parameters outside the training range" in printed.err
+
+
+def test_traces_unlike_those_of_the_training_are_warned_of(model, signals, expected, tmp_path, capsys):
+    assert not expected["warning"].any() and (expected["score"] < 2).all()
+    strange = np.concatenate([signals, signals[:1] + 5])
+    table = predict.run(model, write_npy(tmp_path / "x.npy", strange), tmp_path / "y.csv")
+    assert table["warning"].tolist() == 6 * [False] + 2 * [True]
+    np.testing.assert_allclose(table["score"][:6], expected["score"], rtol=1e-4)
+    assert table["score"].iloc[6] == table["score"].iloc[7] > 2
+    said = capsys.readouterr().err
+    assert "1 of 4 traces are unlike the training traces (score above 2, as 1 % of simulations are)" in said
+    assert pd.read_csv(tmp_path / "y.csv")["warning"].dtype == bool
+    # a file alone has no threshold
+    alone = predict.run(model / "fold-0" / "model.keras", tmp_path / "x.npy", tmp_path / "y.csv")
+    assert not alone["warning"].any() and alone["score"].iloc[6] > 2
+    assert "no errors and no warning" in capsys.readouterr().err

@@ -147,6 +147,7 @@ def test_metrics_hold_the_documented_keys_with_the_right_values(study):
     assert metrics["published"] == {"mse_unit": 0.001, "train_seconds_per_fold": 5}
     assert metrics["provenance"]["revision"]
     assert 0 < metrics["out_of_range_fraction"] < 0.2
+    assert metrics["warned_fraction"] == 0.02
 
 
 @pytest.mark.parametrize(
@@ -240,6 +241,7 @@ def test_report_says_what_was_asked_and_found(study):
     assert "2 parameters from a 150 ms voltage trace; 100 training traces, 200 test traces" in text
     assert "the mean of 4 folds errs by 1.2 % of the prior's range" in text or "errs by 1.3 %" in text
     assert "4 of 400 simulations (1.0 %) failed and are left out." in text
+    assert "By design 1 % of these raise it; of the test traces 2.0 % (cnn) did." in text
     assert "Hodgkin AL, Huxley AF (1952)" in text
     assert "snakemake results/hh/demo/report.html" in text
 

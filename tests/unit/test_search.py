@@ -136,7 +136,16 @@ def test_sizes_are_those_of_the_published_table(row):
     assert architecture.layers(h) == layers - 2
 
 
-@pytest.mark.parametrize("more", [{}, {"dropFrac": 0.1, "outAmpl": 1.2}, {"bias": ["conv"]}, {"bias": ["fc"]}])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"dropFrac": 0.1, "outAmpl": 1.2},
+        {"bias": ["conv"]},
+        {"bias": ["fc"]},
+        {"head": "gaussian", "lossName": "nll"},
+    ],
+)
 def test_sizes_are_those_that_keras_counts(more):
     h = hyperparameters(2, [3, 5], 4, 2, [7, 6], **more)
     model = build(50, h, 3, n_channels=2)

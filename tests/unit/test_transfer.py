@@ -11,6 +11,7 @@ from tiny import SPACE, make_dataset, make_model, metadata, traces
 from neuroinverse.errors import NeuroinverseError
 from neuroinverse.estimators import cnn
 from neuroinverse.estimators.modelfile import save_model
+from neuroinverse.estimators.trace_range import TraceRange, describe
 from neuroinverse.stages import transfer
 
 SCALE, FLOOR = [1.5, 2.0], [0.1, 0.2]
@@ -21,8 +22,10 @@ def folder(tmp_path_factory):
     """Two folds, their calibration, a test dataset and one that goes beyond the range."""
     folder = tmp_path_factory.mktemp("transfer")
     (folder / "calibration.json").write_text(json.dumps(gaussian_errors(2, SCALE, FLOOR).to_dict()))
+    theta, _ = SPACE.draw(1, "tiny/train", np.arange(20))
+    found = TraceRange.fit([traces(theta)[..., None]])
     for k in range(2):
-        save_model(cnn.to_physical_model(make_model(seed=k + 1), SPACE), metadata(), folder / f"{k}.keras")
+        save_model(cnn.to_physical_model(make_model(seed=k + 1), SPACE), metadata(), folder / f"{k}.keras", found)
     make_dataset(folder / "test", n=40, failed=(3, 4))
     make_dataset(folder / "wide", n=30, failed=tuple(range(30, 40)))
     make_dataset(folder / "lost", n=6, failed=tuple(range(6)))
@@ -53,7 +56,8 @@ def test_errors_are_those_of_the_ensemble_mean(folder):
     assert (rows["test"]["n"], rows["test"]["n_failed"], rows["test"]["n_silent"]) == (38, 2, 0)
     theta, _ = SPACE.draw(1, "tiny/train", np.setdiff1d(np.arange(40), (3, 4)))
     models = [keras.models.load_model(folder / f"{k}.keras", compile=False) for k in range(2)]
-    unit = np.stack([SPACE.to_unit(m.predict(traces(theta)[..., None], verbose=0)) for m in models])
+    signals = traces(theta)
+    unit = np.stack([SPACE.to_unit(m.predict(signals[..., None], verbose=0)) for m in models])
     residual = unit.mean(axis=0) - SPACE.to_unit(theta)
     stated = SCALE * np.sqrt(unit.std(axis=0, ddof=1) ** 2 + np.array(FLOOR) ** 2)
     for k, name in enumerate(SPACE.names):
@@ -61,6 +65,9 @@ def test_errors_are_those_of_the_ensemble_mean(folder):
         assert errors["error_percent_of_range"] == pytest.approx(50 * np.sqrt((residual[:, k] ** 2).mean()), rel=1e-4)
         assert errors["mae_unit"] == pytest.approx(np.abs(residual[:, k]).mean(), rel=1e-4)
     assert rows["test"]["coverage"]["0.9"] == pytest.approx((np.abs(residual) <= 1.6449 * stated).mean())
+    theta, _ = SPACE.draw(1, "tiny/train", np.arange(20))
+    score = TraceRange.fit([traces(theta)[..., None]]).score(describe(signals[..., None]))
+    assert 0 < (score > 2).mean() == rows["test"]["warned_fraction"]
     assert rows["test"]["mse_unit"] == pytest.approx((residual**2).mean(), rel=1e-4)
     assert (folder / "transfer.png").read_bytes()[:4] == b"\x89PNG"
 

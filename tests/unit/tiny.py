@@ -80,7 +80,7 @@ def make_model(hyperparameters: dict | None = None, seed: int = 1):
     """An untrained network, from the physical signal to unit parameters, with every feature in its chain."""
     import keras
 
-    from neuroinverse.estimators import cnn
+    from neuroinverse.estimators import cnn, heads
 
     keras.utils.set_random_seed(seed)
     h = HYPERPARAMETERS | (hyperparameters or {})
@@ -88,5 +88,5 @@ def make_model(hyperparameters: dict | None = None, seed: int = 1):
     first = cnn.feature_model(SIGNAL, FEATURES)
     statistics = cnn.feature_statistics(lambda: iter([np.asarray(first(traces(theta)[..., None]))]))
     model, _ = cnn.build_models(SIGNAL, FEATURES, h, len(SPACE.parameters), statistics, first)
-    model.compile(cnn.make_optimizer(h), h["lossName"])
+    model.compile(cnn.make_optimizer(h), heads.loss(h))
     return model

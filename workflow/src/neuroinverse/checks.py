@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from neuroinverse.errors import ConfigError, require_known
-from neuroinverse.estimators.architecture import layer_shapes
+from neuroinverse.estimators.architecture import is_gaussian, layer_shapes
 from neuroinverse.features import feature_shape
 from neuroinverse.simulators import make_simulator, mechanism_files, simulator_class
 from neuroinverse.simulators.base import Signal
@@ -30,6 +30,7 @@ def check_study(study) -> None:
         signal = _check_signal(study, name, estimator)
         try:
             layer_shapes(*feature_shape(estimator["features"], signal), estimator["hyperparameters"])
+            is_gaussian(estimator["hyperparameters"])
         except ConfigError as error:
             raise ConfigError(f"{where}.{error}") from error
         _check_sizes(study, name, estimator)

@@ -31,7 +31,7 @@ VERSIONS = MappingProxyType(
         "compute_kernel": 1,
         "simulate_shard": 1,
         "index_dataset": 1,
-        "train_fold": 1,
+        "train_fold": 2,
         "ensemble_folds": 2,
         "evaluate": 2,
         "scaling": 2,

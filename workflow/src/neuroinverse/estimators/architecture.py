@@ -25,11 +25,28 @@ DEFAULTS = {
 }
 # not among those that are filled in: a network that says nothing of them keeps the specification it had without them
 ACTIVATION, BIAS = "leaky_relu", ("conv", "fc", "output")
+# losses that need a head gaussian
+LIKELIHOODS = ("nll", "beta_nll")
 
 
 def complete(hyperparameters: Mapping) -> dict:
     """The hyper-parameters with defaults filled in."""
     return DEFAULTS | dict(hyperparameters)
+
+
+def is_gaussian(hyperparameters: Mapping) -> bool:
+    """Whether the network states a standard deviation for each parameter.
+
+    Raises:
+        ConfigError: If its loss is not that of its head.
+    """
+    head, name = hyperparameters.get("head", "point"), hyperparameters.get("lossName", DEFAULTS["lossName"])
+    if (head == "gaussian") != (name in LIKELIHOODS):
+        raise ConfigError(
+            f"hyperparameters.lossName: {name} is no loss of the head {head}. Head gaussian takes lossName "
+            f"{' or '.join(LIKELIHOODS)}, and head point, the default, any other"
+        )
+    return head == "gaussian"
 
 
 def kernels(hyperparameters: Mapping) -> list[int]:
@@ -98,7 +115,7 @@ def multiply_adds(n_samples: int, n_channels: int, hyperparameters: Mapping, n_o
             total += shape[0] * shape[1] * next(each) * channels
             channels = shape[1]
         flat = shape[0]
-    widths = [flat, *h["fc_dims"], n_outputs]
+    widths = [flat, *h["fc_dims"], n_outputs * (1 + is_gaussian(h))]
     return total + sum(a * b for a, b in itertools.pairwise(widths))
 
 
@@ -121,7 +138,7 @@ def weights(n_samples: int, n_channels: int, hyperparameters: Mapping, n_outputs
         before = shape[-1]
     for width in h["fc_dims"]:
         total, before = total + (before + bias["fc"]) * width, width
-    return total + (before + bias["output"]) * n_outputs
+    return total + (before + bias["output"]) * n_outputs + (before + 1) * n_outputs * is_gaussian(h)
 
 
 def layers(hyperparameters: Mapping) -> int:
@@ -130,7 +147,7 @@ def layers(hyperparameters: Mapping) -> int:
     convolutions = len(h["conv_filter"]) * (2 * h["conv_repeat"] + 1)
     dense = len(h["fc_dims"]) * (3 if h["dropFrac"] > 0 else 2)
     # besides these the input, the flattening and the output
-    return convolutions + dense + 3 + (h["outAmpl"] != 1)
+    return convolutions + dense + 3 + (h["outAmpl"] != 1) + 3 * is_gaussian(h)
 
 
 def _require(n, needed, layer, key, hyperparameters, n_samples):

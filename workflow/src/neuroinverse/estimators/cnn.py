@@ -3,6 +3,7 @@
 import numpy as np
 
 from neuroinverse.estimators.architecture import ACTIVATION, BIAS, kernels, layer_shapes
+from neuroinverse.estimators.heads import add_head
 from neuroinverse.features import feature_shape, split
 from neuroinverse.features.chain import apply_features
 from neuroinverse.parameters import ParameterSpace
@@ -48,8 +49,8 @@ def build_models(signal: Signal, features: list, hyperparameters: dict, n_output
         first: Output of `feature_model`.
 
     Returns:
-        Two Keras models that share their weights: the whole, input (batch, time, channel) float32, output (batch,
-        n_outputs) float32; and what is trained, which takes the output of `first`.
+        Two Keras models that share their weights: the whole, input (batch, time, channel) float32, output as of
+        `add_head`; and what is trained, which takes the output of `first`.
 
     Raises:
         ConfigError: If pooling uses up the input, naming the layer.
@@ -74,12 +75,7 @@ def build_models(signal: Signal, features: list, hyperparameters: dict, n_output
         x = activation()(x)
         if h["dropFrac"] > 0:
             x = keras.layers.Dropout(h["dropFrac"], name=f"drop_{i}")(x)
-    # float32 at the end keeps the loss exact under mixed precision
-    x = keras.layers.Dense(
-        n_outputs, activation=h["lastAct"], use_bias=bias["output"], dtype="float32", name="unit_parameters"
-    )(x)
-    if h["outAmpl"] != 1:
-        x = keras.layers.Rescaling(h["outAmpl"], dtype="float32", name="out_ampl")(x)
+    x = add_head(x, h, n_outputs, bias["output"])
     whole = keras.Model(begin if first is None else first.input, x, name="unit_model")
     return whole, whole if first is None else keras.Model(begin, x, name="trained_model")
 
@@ -92,17 +88,21 @@ def to_physical_model(unit_model, parameters: ParameterSpace):
         parameters: The prior.
 
     Returns:
-        Keras model, output (batch, K) in physical units.
+        Keras model, output (batch, K) in physical units; with a Gaussian head a dictionary of these, `parameters`, and
+        of standard deviations in unit parameters, `sd_unit`, shape (batch, K).
     """
     import keras
 
     log, middle, half = parameters.affine()
-    unit = unit_model.output
+    unit, count = unit_model.output, len(log)
+    log_sd = unit[:, count:] if unit.shape[-1] > count else None
+    unit = unit if log_sd is None else unit[:, :count]
     x = keras.layers.Rescaling(half.tolist(), offset=middle.tolist(), dtype="float32", name="from_unit")(unit)
     if log.any():
         columns = [keras.ops.exp(x[:, i : i + 1]) if log[i] else x[:, i : i + 1] for i in range(len(log))]
         x = keras.ops.concatenate(columns, axis=-1)
-    return keras.Model(unit_model.input, x, name="estimator")
+    outputs = x if log_sd is None else {"parameters": x, "sd_unit": keras.ops.exp(log_sd)}
+    return keras.Model(unit_model.input, outputs, name="estimator")
 
 
 def feature_statistics(chunks):

@@ -7,8 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from neuroinverse.errors import NeuroinverseError
-from neuroinverse.estimators.modelfile import read_metadata
+from neuroinverse.estimators.modelfile import read_metadata, read_trace_range
+from neuroinverse.estimators.trace_range import describe
 from neuroinverse.parameters import ParameterSpace
+
+BLOCK = 128
 
 
 @dataclass(frozen=True)
@@ -17,18 +20,25 @@ class Predictions:
 
     Args:
         folds: Every fold's unit parameters, shape (k, n, K).
+        variances: Mean of the variances that the folds state, unit parameters, shape (n, K); 0 where they state none.
+        score: How unlike the training traces each signal is, mean over folds, shape (n,): see `TraceRange`. NaN where
+            the models do not say what those are like.
     """
 
     folds: np.ndarray
+    variances: np.ndarray
+    score: np.ndarray
 
     @classmethod
     def joined(cls, parts: Sequence["Predictions"]) -> "Predictions":
         """Predictions of several blocks of signals, one after the other."""
-        return cls(np.concatenate([part.folds for part in parts], axis=1))
+        score = np.concatenate([part.score for part in parts])
+        variances = np.concatenate([part.variances for part in parts])
+        return cls(np.concatenate([part.folds for part in parts], axis=1), variances, score)
 
     def __getitem__(self, rows) -> "Predictions":
         """Predictions of some of the signals."""
-        return Predictions(self.folds[:, rows])
+        return Predictions(self.folds[:, rows], self.variances[rows], self.score[rows])
 
     def __len__(self) -> int:
         return self.folds.shape[1]
@@ -40,8 +50,12 @@ class Predictions:
 
     @property
     def sd(self) -> np.ndarray:
-        """Standard deviation over folds (n − 1) in unit parameters, shape (n, K); zero for a single fold."""
-        return self.folds.std(axis=0, ddof=1) if len(self.folds) > 1 else np.zeros_like(self.folds[0])
+        """Spread of each answer in unit parameters, shape (n, K): √(variance over folds + mean of their variances).
+
+        The variance over folds (n − 1) is zero for a single fold.
+        """
+        between = self.folds.var(axis=0, ddof=1) if len(self.folds) > 1 else np.zeros_like(self.folds[0])
+        return np.sqrt(between + self.variances)
 
     @property
     def out_of_range(self) -> np.ndarray:
@@ -71,6 +85,7 @@ class Ensemble:
         self.metadata = metadata
         self.parameters = ParameterSpace.from_table(metadata[0]["parameters"])
         self.signal = metadata[0]["signal"]
+        self._ranges = [read_trace_range(m) for m in models]
         self._models = [keras.models.load_model(m, compile=False) for m in models]
 
     def predict(self, signals: np.ndarray) -> Predictions:
@@ -83,5 +98,22 @@ class Ensemble:
         # a logarithmic parameter far below its range underflows in single precision: the smallest number stands for it
         log = np.array([p.scale == "log" for p in self.parameters.parameters])
         lowest = np.where(log, np.finfo(np.float32).tiny, -np.inf)
-        physical = (m.predict(x, verbose=0) for m in self._models)
-        return Predictions(np.stack([self.parameters.to_unit(np.maximum(p, lowest)) for p in physical]))
+        folds, variances = [], []
+        for model in self._models:
+            answer = model.predict(x, verbose=0)
+            stated = isinstance(answer, dict)
+            variances.append(answer["sd_unit"].astype(np.float64) ** 2 if stated else np.zeros(answer.shape))
+            folds.append(self.parameters.to_unit(np.maximum(answer["parameters"] if stated else answer, lowest)))
+        return Predictions(np.stack(folds), np.mean(variances, axis=0), self.score(x))
+
+    def score(self, signals: np.ndarray) -> np.ndarray:
+        """How unlike the training traces signals are, shape (n,).
+
+        Args:
+            signals: In physical units, shape (n, time, channel).
+        """
+        if None in self._ranges:
+            return np.full(len(signals), np.nan)
+        # descriptions are made of some traces at a time: they sort their samples
+        parts = [describe(signals[i : i + BLOCK]) for i in range(0, len(signals), BLOCK)]
+        return np.concatenate([np.mean([r.score(part) for r in self._ranges], axis=0) for part in parts])

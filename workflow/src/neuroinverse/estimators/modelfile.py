@@ -1,7 +1,8 @@
 """The saved estimator: one .keras file that maps physical signals to physical parameters and describes itself.
 
 The file is an ordinary Keras model, loadable with Keras alone. A member of the archive, neuroinverse.json, holds the
-parameter table with the training range, the signal with its sampling, the feature chain, and how the training went.
+parameter table with the training range, the signal with its sampling, the feature chain, and how the training went;
+another, trace_range.json, what the training traces are like.
 """
 
 import json
@@ -9,23 +10,27 @@ import zipfile
 from pathlib import Path
 
 from neuroinverse.errors import NeuroinverseError
+from neuroinverse.estimators.trace_range import TraceRange
 from neuroinverse.files import atomic
 
-MEMBER = "neuroinverse.json"
+MEMBER, RANGE = "neuroinverse.json", "trace_range.json"
 
 
-def save_model(model, metadata: dict, path: Path) -> None:
+def save_model(model, metadata: dict, path: Path, trace_range: TraceRange | None = None) -> None:
     """Writes a model and its description as one file, whole or not at all.
 
     Args:
         model: Keras model, physical signal in, physical parameters out.
         metadata: JSON values.
         path: The .keras file.
+        trace_range: What the training traces are like.
     """
     with atomic(path) as temporary:
         model.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr(MEMBER, json.dumps(metadata, indent=1))
+            if trace_range is not None:
+                archive.writestr(RANGE, json.dumps(trace_range.to_dict()), zipfile.ZIP_DEFLATED)
 
 
 def read_metadata(path: Path) -> dict:
@@ -34,14 +39,27 @@ def read_metadata(path: Path) -> dict:
     Raises:
         NeuroinverseError: If the file is missing, damaged, or not an estimator of this project.
     """
+    content = _read(path, MEMBER)
+    if content is None:
+        raise NeuroinverseError(f"{path} is a Keras model without {MEMBER}: it was not trained by neuroinverse")
+    return content
+
+
+def read_trace_range(path: Path) -> TraceRange | None:
+    """Reads what the training traces of a model are like; None for a file that does not say.
+
+    Raises:
+        NeuroinverseError: If the file is missing or damaged.
+    """
+    content = _read(path, RANGE)
+    return content and TraceRange.from_dict(content)
+
+
+def _read(path: Path, member: str) -> dict | None:
     try:
         with zipfile.ZipFile(path) as archive:
-            return json.loads(archive.read(MEMBER))
+            return json.loads(archive.read(member)) if member in archive.namelist() else None
     except FileNotFoundError as error:
         raise NeuroinverseError(f"{path} does not exist") from error
-    except KeyError as error:
-        raise NeuroinverseError(
-            f"{path} is a Keras model without {MEMBER}: it was not trained by neuroinverse"
-        ) from error
     except (zipfile.BadZipFile, ValueError) as error:
         raise NeuroinverseError(f"{path} is damaged ({error}); remove it and run its target again") from error

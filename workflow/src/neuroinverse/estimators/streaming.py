@@ -137,6 +137,17 @@ class FoldData:
                 block = x[i : i + batch_size]
                 yield block if self.fits else self._extract(block)
 
+    def training_signals(self, most: int) -> Iterator[np.ndarray]:
+        """Signals of the training part in blocks, shape (rows, time, channel); where there are more, of spread chunks.
+
+        Args:
+            most: About how many signals to give at most.
+        """
+        for start, stop in self.chunks[:: max(1, -(-self.n_train // most))]:
+            rows = self._rows(start, stop, False)
+            if rows.any():
+                yield self.dataset.signal(self.signal, start, stop)[rows].reshape(-1, *self.shape)
+
     def _dataset(self, groups, batch_size: int, total: int) -> tf.data.Dataset:
         def batches():
             try:

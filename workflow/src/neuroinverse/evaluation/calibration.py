@@ -15,6 +15,8 @@ LEVELS = (0.5, 0.9, 0.95)
 CURVE_LEVELS = tuple(np.round(np.concatenate([np.arange(0.05, 0.951, 0.05), [0.97, 0.99]]), 2).tolist())
 # the levels that calibration.json holds intervals of, in percent
 PERCENT = range(1, 100)
+# how often a trace of the prior raises the warning, in percent
+FALSE_ALARMS = 1
 
 # the floor is sought between these multiples of the root mean squared residual
 FLOORS = tuple(np.geomspace(1e-3, 10, 81).tolist())
@@ -38,20 +40,24 @@ class ErrorModel:
         widths: Half-widths in units of the error, shape (99, n_parameters) for the levels 1 % to 99 %; inf where
             the simulations are too few for the level.
         n: Simulations that it was fitted to.
+        threshold: Score above which a trace counts as unlike the training traces: the ⌈0.99 (n + 1)⌉-th smallest of
+            the same simulations, or their largest where n is below 99. NaN where they have no scores.
     """
 
     scale: tuple[float, ...]
     floor: tuple[float, ...]
     widths: np.ndarray
     n: int
+    threshold: float = np.nan
 
     @classmethod
-    def fit(cls, spread, residual) -> "ErrorModel":
-        """Fits scale and floor by maximum likelihood of Gaussian residuals, then the half-widths.
+    def fit(cls, spread, residual, score=None) -> "ErrorModel":
+        """Fits scale and floor by maximum likelihood of Gaussian residuals, then the half-widths and the threshold.
 
         Args:
             spread: Standard deviation of each answer, shape (n, n_parameters); zero for a single fold.
             residual: Predicted minus true of the same simulations, shape (n, n_parameters).
+            score: How unlike the training traces they are, shape (n,).
 
         Raises:
             ValueError: If there are no simulations to fit to.
@@ -67,7 +73,8 @@ class ErrorModel:
         beyond = np.vstack([ratio, np.full_like(ratio[:1], np.inf)])
         # in whole numbers: 0.95 · 20 is not 19 in floating point
         ranks = [-(-(len(ratio) + 1) * percent // 100) for percent in PERCENT]
-        return cls(scale, floor, beyond[np.array(ranks) - 1], len(ratio))
+        threshold = np.nan if score is None else _threshold(np.asarray(score, np.float64))
+        return cls(scale, floor, beyond[np.array(ranks) - 1], len(ratio), threshold)
 
     def error(self, spread) -> np.ndarray:
         """One standard deviation of the answer's error, unit parameters, shape (n, n_parameters).
@@ -76,6 +83,14 @@ class ErrorModel:
             spread: Standard deviation of each answer, unit parameters, shape (n, n_parameters).
         """
         return np.asarray(self.scale) * np.sqrt(np.asarray(spread) ** 2 + np.asarray(self.floor) ** 2)
+
+    def warns(self, score) -> np.ndarray:
+        """Whether traces count as unlike the training traces, bool, shape (n,); never without a threshold.
+
+        Args:
+            score: As of `estimators.ensemble.Predictions`, shape (n,).
+        """
+        return np.asarray(score) > self.threshold
 
     def half_widths(self, level: float) -> np.ndarray:
         """Half-widths of the intervals of a level, in units of the error, shape (n_parameters,); inf for none.
@@ -99,7 +114,10 @@ class ErrorModel:
     def to_dict(self) -> dict:
         """As JSON values; a level without intervals is null."""
         widths = [row.tolist() if np.isfinite(row).all() else None for row in self.widths]
-        return {"n": self.n, "scale": self.scale, "floor": self.floor, "half_widths": widths}
+        threshold = float(self.threshold) if np.isfinite(self.threshold) else None
+        return {
+            "n": self.n, "scale": self.scale, "floor": self.floor, "threshold": threshold, "half_widths": widths
+        }  # fmt: skip
 
     @classmethod
     def read(cls, path: Path) -> "ErrorModel":
@@ -115,7 +133,9 @@ class ErrorModel:
             )
         nothing = [np.inf] * len(content["scale"])
         widths = np.array([row or nothing for row in content["half_widths"]], np.float64)
-        return cls(tuple(content["scale"]), tuple(content["floor"]), widths, content["n"])
+        threshold = content.get("threshold")
+        threshold = np.nan if threshold is None else threshold
+        return cls(tuple(content["scale"]), tuple(content["floor"]), widths, content["n"], threshold)
 
     @classmethod
     def nothing(cls, count: int) -> "ErrorModel":
@@ -139,6 +159,12 @@ def _fit_one(spread: np.ndarray, residual: np.ndarray) -> tuple[float, float, np
     chosen = np.argmin((log.sum(axis=0) - log * (n > 1)) / others + np.log(without), axis=1)
     error = np.sqrt(np.take_along_axis(without * variance, chosen[:, None], axis=1)[:, 0])
     return float(np.sqrt(scale[best])), float(floors[best]), error
+
+
+def _threshold(score: np.ndarray) -> float:
+    rank = -(-(len(score) + 1) * (100 - FALSE_ALARMS) // 100)
+    # too few simulations raise more false alarms, not fewer warnings
+    return float(np.sort(score)[min(rank, len(score)) - 1])
 
 
 def half_width(level: float) -> float:

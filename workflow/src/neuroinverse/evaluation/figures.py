@@ -192,7 +192,9 @@ def learning_curves(histories):
                 [], [], color=ORANGE, linestyle="--",
                 label=f"validation (best, mean over folds: {style.number(float(np.mean(best)))})",
             )  # fmt: skip
-        axis.set_yscale("log")
+        # a likelihood may be negative
+        lowest = min(float(h[["loss", "val_loss"]].astype(float).min().min()) for h in histories)
+        axis.set_yscale("log" if lowest > 0 else "linear")
         axis.set(xlabel="epoch", ylabel="loss (unit parameters)")
         axis.legend()
         axis.grid(axis="y", color=PALE, linewidth=0.4)

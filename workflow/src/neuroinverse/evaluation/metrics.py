@@ -30,6 +30,7 @@ class Predictions:
         mse_unit_folds: Mean squared error of each fold over the same simulations, unit space.
         n_unpredicted: Rows left out because the truth or a prediction is not finite.
         seconds_per_trace: Time that a prediction took (s), or None where it was not measured.
+        score: How unlike the training traces each trace is, shape (n,), or None.
     """
 
     space: ParameterSpace
@@ -44,6 +45,7 @@ class Predictions:
     mse_unit_folds: tuple[float, ...]
     n_unpredicted: int = 0
     seconds_per_trace: float | None = None
+    score: np.ndarray | None = None
 
     @classmethod
     def from_units(
@@ -56,6 +58,7 @@ class Predictions:
         sd_unit: np.ndarray,
         error_unit: np.ndarray,
         seconds_per_trace: float | None = None,
+        score: np.ndarray | None = None,
     ) -> "Predictions":
         """Makes predictions of an ensemble's answers, of which rows that are not finite are left out.
 
@@ -68,6 +71,7 @@ class Predictions:
             sd_unit: Standard deviation over folds, unit space, shape (n, n_parameters).
             error_unit: Stated error, unit space, shape (n, n_parameters).
             seconds_per_trace: Time that a prediction took (s).
+            score: How unlike the training traces each trace is, shape (n,).
 
         Raises:
             ValueError: If no row is finite.
@@ -89,6 +93,7 @@ class Predictions:
             mse_unit_folds=tuple(mse(fold[finite], true_unit) for fold in folds),
             n_unpredicted=int((~finite).sum()),
             seconds_per_trace=seconds_per_trace,
+            score=None if score is None else score[finite],
         )
 
     @property
@@ -119,7 +124,7 @@ def read_predictions(path: Path | str, space: ParameterSpace) -> Predictions:
     table = pq.read_table(path)
     names = space.names
     folds = fold_numbers(table.column_names, names)
-    wanted = ["index"]
+    wanted = ["index", "score"]
     wanted += [f"{name}_{part}" for name in names for part in ("true", "mean", "sd", "error")]
     missing = sorted(set(wanted) - set(table.column_names))
     if missing or not folds:
@@ -143,6 +148,7 @@ def read_predictions(path: Path | str, space: ParameterSpace) -> Predictions:
             columns("sd"),
             columns("error"),
             None if seconds is None else float(seconds),
+            table["score"].to_numpy(),
         )
     except ValueError as error:
         raise NeuroinverseError(

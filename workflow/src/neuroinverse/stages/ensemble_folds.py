@@ -27,8 +27,8 @@ def run(
     """Fits the error model to the calibration dataset, then predicts the test dataset, both block by block.
 
     The columns, physical units unless said otherwise: index; for each parameter P P_true, P_fold0 …, P_mean (mean of
-    the folds' unit parameters), P_sd and P_error (both in unit parameters); out_of_range. Failed and silent simulations
-    are left out.
+    the folds' unit parameters), P_sd and P_error (both in unit parameters); out_of_range; score. Failed and silent
+    simulations are left out.
 
     Args:
         spec: Specification of the ensemble.
@@ -43,11 +43,12 @@ def run(
     """
     ensemble = Ensemble(models)
     signal = spec["training"]["signal"]
-    spread, residual = [], []
+    spread, residual, score = [], [], []
     for _, theta, predictions, _ in predict_dataset(ensemble, Dataset(calibration_dataset), signal):
         spread.append(predictions.sd)
         residual.append(predictions.mean - ensemble.parameters.to_unit(theta))
-    errors = ErrorModel.fit(np.concatenate(spread), np.concatenate(residual))
+        score.append(predictions.score)
+    errors = ErrorModel.fit(*map(np.concatenate, (spread, residual, score)))
     seconds, rows = 0.0, 0
     with atomic(output) as temporary:
         writer = None
@@ -132,5 +133,5 @@ def _frame(space: ParameterSpace, index, theta, predictions: Predictions, errors
         columns[f"{name}_mean"] = mean[:, i]
         columns[f"{name}_sd"] = spread[:, i]
         columns[f"{name}_error"] = error[:, i]
-    columns["out_of_range"] = predictions.out_of_range
+    columns |= {"out_of_range": predictions.out_of_range, "score": predictions.score}
     return pd.DataFrame({k: np.ascontiguousarray(v) for k, v in columns.items()})

@@ -37,7 +37,8 @@ def run(
 
     Returns:
         One row per trace and parameter: trace, parameter, unit, value, low, high, level, error_unit (one stated
-        standard deviation), spread_unit, out_of_range.
+        standard deviation), spread_unit, out_of_range, score (how unlike the training traces the trace is), warning
+        (whether that is more than 99 % of the simulations of the prior have).
 
     Raises:
         ConfigError: If the input cannot be read, or does not cover what the estimator was trained on, or there is no
@@ -55,6 +56,7 @@ def run(
     errors = errors or ErrorModel.nothing(len(space.parameters))
     error = errors.error(predictions.sd)
     reach = errors.half_widths(level) * error
+    warned = errors.warns(predictions.score)
     ends = [space.to_physical(predictions.mean + offset) for offset in (-reach, 0, reach)]
     rows = [
         {
@@ -68,6 +70,8 @@ def run(
             "error_unit": error[i, k],
             "spread_unit": predictions.sd[i, k],
             "out_of_range": predictions.out_of_range[i],
+            "score": predictions.score[i],
+            "warning": bool(warned[i]),
         }
         for i, name in enumerate(names)
         for k, p in enumerate(space.parameters)
@@ -78,6 +82,12 @@ def run(
     else:
         with atomic(output) as temporary:
             table.to_csv(temporary, index=False)
+    if warned.any():
+        print(
+            f"{int(warned.sum())} of {len(names)} traces are unlike the training traces (score above "
+            f"{errors.threshold:.3g}, as 1 % of simulations are): do not trust their parameters nor their intervals",
+            file=sys.stderr,
+        )
     outside = int((predictions.out_of_range > 1).sum())
     if outside:
         print(
@@ -92,7 +102,8 @@ def _error_model(model: Path, level: float) -> ErrorModel | None:
     file = model / "calibration.json"
     if not file.is_file():
         print(
-            f"{model}: no calibration.json there, so values have no errors. Give an estimator's folder", file=sys.stderr
+            f"{model}: no calibration.json there, so values have no errors and no warning. Give an estimator's folder",
+            file=sys.stderr,
         )
         return None
     errors = ErrorModel.read(file)

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from neuroinverse.estimators.architecture import is_gaussian
 from neuroinverse.estimators.modelfile import save_model
+from neuroinverse.estimators.trace_range import TRACES, TraceRange
 from neuroinverse.parameters import ParameterSpace, seed_sequence
 from neuroinverse.provenance import collect
 from neuroinverse.shards import Dataset
@@ -80,7 +82,7 @@ def train(
     study, (purpose, index) = spec["simulation"]["study"], stream
     seed = int(seed_sequence(spec["master_seed"], f"{study}/{purpose}", index).generate_state(1)[0] >> 1)
     scope = devices.use_devices(gpus, spec["precision"], threads, seed)
-    from neuroinverse.estimators import cnn, streaming, training
+    from neuroinverse.estimators import cnn, heads, streaming, training
 
     data_file = Dataset(dataset)
     parameters = ParameterSpace.from_table(spec["parameters"])
@@ -93,7 +95,7 @@ def train(
         statistics = cnn.feature_statistics(data.training_features)
         n_outputs = len(parameters.parameters)
         whole, model = cnn.build_models(signal, spec["features"], h, n_outputs, statistics, first)
-        model.compile(cnn.make_optimizer(h), h["lossName"])
+        model.compile(cnn.make_optimizer(h), heads.loss(h))
         checkpoint = training.Checkpoint(folder / "checkpoint", spec)
         state = training.fit(model, data, h, checkpoint)
         metadata = {
@@ -108,6 +110,7 @@ def train(
             },
             "features": spec["features"],
             "spec": spec,
+            "outputs": ["parameters", "sd_unit"] if is_gaussian(h) else ["parameters"],
             "n_train": data.n_train,
             "n_validation": data.n_validation,
             "n_weights": int(whole.count_params()),
@@ -118,7 +121,8 @@ def train(
             "provenance": collect(spec),
         }
         if output is not None:
-            save_model(cnn.to_physical_model(whole, parameters), metadata, output)
+            trace_range = TraceRange.fit(data.training_signals(TRACES))
+            save_model(cnn.to_physical_model(whole, parameters), metadata, output, trace_range)
     training.write_history(state.history, history)
     checkpoint.remove()
     return Trained(metadata, state)
@@ -130,5 +134,7 @@ def _validation_rmse(model, data) -> list[float] | None:
         return None
     squares = 0.0
     for x, y in data.validation().as_numpy_iterator():
-        squares = squares + ((model.predict_on_batch(x) - y).astype(np.float64) ** 2).sum(axis=0)
+        # a Gaussian head's standard deviations follow its means
+        means = model.predict_on_batch(x)[:, : y.shape[1]]
+        squares = squares + ((means - y).astype(np.float64) ** 2).sum(axis=0)
     return np.sqrt(squares / data.n_validation).tolist()

@@ -29,7 +29,7 @@ def run(spec: dict, datasets: list[Path], models: list[Path], calibration: Path,
         models: The folds' estimators.
         calibration: The ensemble's error model (JSON).
         output: JSON to write: for each dataset `n`, `n_failed`, `n_silent`, `mse_unit`, `out_of_range_fraction`,
-            `coverage`, and `parameters` as in metrics.json.
+            `warned_fraction`, `coverage`, and `parameters` as in metrics.json.
         figure: PNG to write: the distributions of the errors.
 
     Raises:
@@ -68,6 +68,7 @@ def _predictions(ensemble: Ensemble, errors: ErrorModel, data: Dataset) -> metri
             sd,
             errors.error(sd),
             sum(seconds) / len(index),
+            np.concatenate([block.score for block in blocks]),
         )
     except ValueError as error:
         raise NeuroinverseError(f"{data.path}: {error}; did the training diverge?") from error
@@ -84,6 +85,7 @@ def _summary(predictions: metrics.Predictions, data: Dataset, errors: ErrorModel
         "n_unpredicted": predictions.n_unpredicted,
         "mse_unit": metrics.mse(predictions.mean_unit, predictions.true_unit),
         "out_of_range_fraction": float(np.mean(predictions.out_of_range > 1)),
+        "warned_fraction": float(np.mean(errors.warns(predictions.score))),
         "coverage": coverage,
         "parameters": metrics.parameter_errors(predictions),
     }
