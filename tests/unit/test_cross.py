@@ -14,6 +14,7 @@ from neuroinverse.errors import ConfigError, NeuroinverseError
 from neuroinverse.estimators import cnn
 from neuroinverse.estimators.ensemble import Predictions
 from neuroinverse.estimators.modelfile import save_model
+from neuroinverse.estimators.trace_range import TraceRange
 from neuroinverse.evaluation import cross as measures
 from neuroinverse.evaluation.captions import CROSS
 from neuroinverse.provenance import canonical
@@ -24,7 +25,7 @@ NAMES = ("a", "b", "c")
 
 def predictions(mean, spread=0.0):
     """Two folds on both sides of a mean."""
-    return Predictions(np.stack([mean - spread, mean + spread]))
+    return Predictions(np.stack([mean - spread, mean + spread]), np.zeros_like(mean), np.ones(len(mean)))
 
 
 def test_shares_beyond_the_range():
@@ -37,7 +38,7 @@ def test_shares_beyond_the_range():
     assert found["fold_spread"] == pytest.approx(0.1 * np.sqrt(2)) and found["stated_error"] == pytest.approx(0.3)
     assert found["correlation"][2] == [None, None, None] and found["correlation"][0][0] == pytest.approx(1)
     json.dumps(found, allow_nan=False)
-    single = measures.summary(Predictions(mean[None]), np.full((10, 3), 0.3), NAMES)
+    single = measures.summary(Predictions(mean[None], np.zeros_like(mean), np.ones(10)), np.full((10, 3), 0.3), NAMES)
     assert single["fold_spread"] is None and single["parameters"]["a"]["fold_spread"] is None
 
 
@@ -92,8 +93,10 @@ def folder(tmp_path_factory):
     """Two folds, their error model, and two datasets."""
     folder = tmp_path_factory.mktemp("cross")
     (folder / "calibration.json").write_text(json.dumps(gaussian_errors(2, [1.5, 2.0], [0.1, 0.2]).to_dict()))
+    theta, _ = SPACE.draw(1, "tiny/train", np.arange(60))
+    known = TraceRange.fit([traces(theta)[..., None]])
     for k in range(2):
-        save_model(cnn.to_physical_model(make_model(seed=k + 1), SPACE), metadata(), folder / f"{k}.keras")
+        save_model(cnn.to_physical_model(make_model(seed=k + 1), SPACE), metadata(), folder / f"{k}.keras", known)
     make_dataset(folder / "own", n=40, failed=(3, 4))
     make_dataset(folder / "other", n=30)
     make_dataset(folder / "lost", n=6, failed=tuple(range(6)))
@@ -128,6 +131,20 @@ def test_predictions_of_other_traces(folder):
     page = (folder / "cnn" / "cross.html").read_text()
     assert page.count("data:image/png") == len(CROSS) and "<code>other</code>" in page
     assert {p.stem for p in (folder / "cnn" / "cross").iterdir()} == set(CROSS)
+
+
+def test_warnings_of_other_and_of_distorted_traces(folder):
+    found = run(folder, "own", "other")
+    own, other = found["datasets"]
+    # both are of one prior: the score cannot tell them
+    assert own["auroc"] == 0.5 and 0.3 < other["auroc"] < 0.7
+    assert found["threshold"] == 2 and own["warned"] < 0.1 and other["warned"] < 0.1
+    rows = {row["name"]: row for row in found["distorted"]}
+    # as many as the own traces that did not fail
+    assert {row["n"] for row in rows.values()} == {38} and len(rows) == 8
+    for name in ("5 mV higher", "10 mV higher", "noise of 1 mV", "noise of 5 mV", "last third flat"):
+        assert rows[name]["auroc"] > 0.95 and rows[name]["warned"] > 0.8, name
+    assert "noise of 5 mV" in (folder / "cnn" / "cross.html").read_text()
 
 
 def test_the_truth_is_not_read(folder, monkeypatch):

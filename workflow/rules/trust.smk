@@ -9,7 +9,7 @@ rule cross:
     output:
         table="results/{study}/{scale}/{estimator}/cross.json",
         page="results/{study}/{scale}/{estimator}/cross.html",
-        figures=[figure(name, within="cross") for name in ("distributions", "correlations", "pairs")],
+        figures=[figure(name, within="cross") for name in ("roc", "distributions", "correlations", "pairs")],
     log:
         "results/{study}/{scale}/logs/cross/{estimator}.log",
     benchmark:

@@ -36,7 +36,7 @@ VERSIONS = MappingProxyType(
         "evaluate": 2,
         "scaling": 2,
         "transfer": 2,
-        "cross": 1,
+        "cross": 2,
         "train_trial": 1,
         "rank_trials": 1,
         "stability": 1,

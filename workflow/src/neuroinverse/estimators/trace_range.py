@@ -26,7 +26,7 @@ RIDGE = 0.01
 # in units of the standard deviation of a channel: the smallest change that counts, and the finest difference of values
 QUIET, FINE = 1e-3, 1e-3
 # the finest difference of logarithms of changes
-FINE_LOG = 0.01
+FINE_LOG = 0.1
 # traces that the statistics are made of
 TRACES = 10_000
 
@@ -103,17 +103,13 @@ class TraceRange:
         return np.sqrt(np.square(whitened).mean(axis=1))
 
     def to_dict(self) -> dict:
-        """As JSON values of seven digits."""
-        return {name: np.vectorize(_seven)(value).tolist() for name, value in vars(self).items()}
+        """As JSON values, to the last digit: knots may lie close together."""
+        return {name: value.tolist() for name, value in vars(self).items()}
 
     @classmethod
     def from_dict(cls, content: dict) -> "TraceRange":
         """The range that `to_dict` wrote."""
         return cls(**{name: np.array(value, np.float64) for name, value in content.items()})
-
-
-def _seven(value: float) -> float:
-    return float(f"{value:.7g}")
 
 
 def _join(values: np.ndarray, changes: np.ndarray, scale: np.ndarray) -> np.ndarray:

@@ -92,6 +92,11 @@ class ErrorModel:
         """
         return np.asarray(score) > self.threshold
 
+    def warned(self, score) -> float | None:
+        """Share of traces that are warned of; None where there is no threshold, or a trace without a score."""
+        known = np.isfinite(self.threshold) and np.isfinite(score).all()
+        return float(self.warns(score).mean()) if known else None
+
     def half_widths(self, level: float) -> np.ndarray:
         """Half-widths of the intervals of a level, in units of the error, shape (n_parameters,); inf for none.
 

@@ -93,6 +93,12 @@ NETWORK = {
 
 # of the verb cross, where a study asks for it
 CROSS = {
+    "roc": (
+        "The warning",
+        "Share of traces that score above a threshold, against the share of the study's own test traces that do: of "
+        "traces of other studies (left), and of its own test traces that were distorted (right). The vertical line is "
+        "where the warning stands, at 1 % false alarms. Dotted: a score that tells nothing.",
+    ),
     "distributions": (
         "Predicted parameters",
         "Distribution of the ensemble's predictions in unit parameters, on the study's own test traces (left) and on "

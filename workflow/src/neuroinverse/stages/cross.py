@@ -7,12 +7,12 @@ import numpy as np
 
 from neuroinverse.errors import NeuroinverseError
 from neuroinverse.estimators.ensemble import Ensemble, Predictions
-from neuroinverse.evaluation import cross, style
+from neuroinverse.evaluation import cross, style, warning
 from neuroinverse.evaluation.calibration import ErrorModel
 from neuroinverse.evaluation.captions import CROSS
 from neuroinverse.files import atomic
 from neuroinverse.provenance import collect
-from neuroinverse.shards import Dataset
+from neuroinverse.shards import OK, Dataset
 from neuroinverse.stages.ensemble_folds import predict_blocks
 from neuroinverse.stages.report import embedded_figures, render
 
@@ -27,7 +27,8 @@ def run(
         datasets: Test datasets in the order of `spec["datasets"]`: the study's own, then those of the others.
         models: The folds' estimators.
         calibration: The ensemble's error model (JSON).
-        output: JSON to write: for each dataset `cross.summary`, and what failed or has no finite prediction.
+        output: JSON to write: for each dataset `cross.summary`, and what failed or has no finite prediction; for each
+            and for each distortion of the study's own traces `warning.told_apart`.
         page: HTML page to write; it needs no other file.
         figures: Folder for the figures, one PNG per entry of `captions.CROSS`.
 
@@ -48,13 +49,21 @@ def run(
                 "n_silent": data.n_silent,
                 "n_unpredicted": lost,
                 **cross.summary(predictions, errors.error(predictions.sd), space.names),
+                **warning.told_apart(errors, next(iter(found.values())).score, predictions.score),
             }
         )
+    own, *others = (predictions.score for predictions in found.values())
+    others, distorted = dict(zip(list(found)[1:], others, strict=True)), _distorted(spec, ensemble, datasets[0])
     result = {key: spec[key] for key in ("study", "scale", "estimator")} | {
         "limit": cross.LIMIT,
         "folds": len(models),
         "parameters": space.to_table(),
+        "threshold": errors.threshold if np.isfinite(errors.threshold) else None,
         "datasets": rows,
+        "distorted": [
+            {"name": name, "n": len(score), **warning.told_apart(errors, own, score)}
+            for name, score in distorted.items()
+        ],
         "provenance": collect(spec),
     }
     means = {study: predictions.mean for study, predictions in found.items()}
@@ -62,6 +71,7 @@ def run(
     style.save(cross.distributions(means, space.names), figures / "distributions.png")
     style.save(cross.correlations(matrices, space.names), figures / "correlations.png")
     style.save(cross.pairs(means, matrices, space.names), figures / "pairs.png")
+    style.save(warning.roc(own, others, distorted), figures / "roc.png")
     with atomic(page) as temporary:
         temporary.write_text(_page(result, Path(figures)), encoding="utf-8")
     with atomic(output) as temporary:
@@ -82,11 +92,25 @@ def _predict(ensemble: Ensemble, data: Dataset, signal: str) -> tuple[Prediction
     return predictions[finite], int((~finite).sum())
 
 
+def _distorted(spec: dict, ensemble: Ensemble, test: Path) -> dict[str, np.ndarray]:
+    """Scores of the first of the study's own test traces, distorted in one way after the other."""
+    data = Dataset(test)
+    rows = range(min(data.n, warning.DISTORTED))
+    usable = data.status(rows.start, rows.stop) == OK
+    traces = data.signal(spec["signal"], rows.start, rows.stop)[usable]
+    signal, scores = ensemble.signal, {}
+    noise = np.random.default_rng(0)
+    for name, distort in warning.distortions(signal["unit"], signal["dt_ms"], noise).items():
+        changed = np.asarray(distort(traces), np.float32).reshape(len(traces), traces.shape[1], -1)
+        scores[name] = ensemble.score(changed)
+    return scores
+
+
 def _page(result: dict, figures: Path) -> str:
     own, *others = result["datasets"]
     return render(
         "cross.html",
-        **{key: result[key] for key in ("study", "scale", "estimator", "folds", "datasets", "provenance")},
+        **{key: result[key] for key in ("study", "scale", "estimator", "folds", "datasets", "distorted", "provenance")},
         own=own,
         others=others,
         names=[p["name"] for p in result["parameters"]],

@@ -105,7 +105,7 @@ def summarise(spec: dict, predicted: measures.Predictions, train, test, folds: l
             "predict_per_trace": predicted.seconds_per_trace,
         },
         "out_of_range_fraction": float(np.mean(predicted.out_of_range > 1)),
-        "warned_fraction": float(np.mean(errors.warns(predicted.score))),
+        "warned_fraction": errors.warned(predicted.score),
         "published": dict(spec["published"]),
         "published_source": spec["published_source"],
     }

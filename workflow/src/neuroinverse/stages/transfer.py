@@ -85,7 +85,7 @@ def _summary(predictions: metrics.Predictions, data: Dataset, errors: ErrorModel
         "n_unpredicted": predictions.n_unpredicted,
         "mse_unit": metrics.mse(predictions.mean_unit, predictions.true_unit),
         "out_of_range_fraction": float(np.mean(predictions.out_of_range > 1)),
-        "warned_fraction": float(np.mean(errors.warns(predictions.score))),
+        "warned_fraction": errors.warned(predictions.score),
         "coverage": coverage,
         "parameters": metrics.parameter_errors(predictions),
     }
