@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 
 from neuroinverse.errors import ConfigError
-from neuroinverse.estimators.architecture import DEFAULTS, complete, layer_shapes, multiply_adds
+from neuroinverse.estimators.architecture import (
+    DEFAULTS,
+    check_network,
+    complete,
+    layer_shapes,
+    layers,
+    multiply_adds,
+    weights,
+)
 
 # The published hyper-parameter scan (2019, 10 outputs, input of 14500 samples): id, repeat, filters, kernel, pool,
 # dense layers, flat size, thousands of weights, number of layers
@@ -107,6 +115,74 @@ def test_several_channels_and_the_output_amplitude():
     assert model.count_params() == weights_by_hand(shapes, h, 4, 3)
     extreme = np.abs(model.predict(1e6 * np.ones((1, 50, 4), np.float32), verbose=0))
     assert extreme.max() == pytest.approx(1.2, abs=1e-4)
+
+
+RESIDUAL = {"body": "residual", "stem": {"length": 6, "stride": 4}, "activation": "relu"}
+
+
+@pytest.mark.parametrize("more", [{}, {"dropFrac": 0.1}, {"conv_kernel": [3, 5]}])
+def test_keras_builds_the_residual_network(more):
+    h = hyperparameters(2, [3, 5], 3, 2, [7], **RESIDUAL) | more
+    shapes = layer_shapes(50, 2, h)
+    assert shapes == [
+        ("stem", (13, 3)),
+        *((f"conv_1_{name}", (13, 3)) for name in ("1_a", "1_b", "2_a", "2_b")),
+        ("pool_1", (6, 3)),
+        *((f"conv_2_{name}", (6, 5)) for name in ("1_a", "1_b", "1_skip", "2_a", "2_b")),
+        ("pool_2", (3, 5)),
+        ("flatten", (15,)),
+    ]
+    model = build(50, h, 4, n_channels=2)
+    for name, shape in shapes:
+        assert model.get_layer(name).output.shape[1:] == shape
+    trained = sum(int(np.prod(w.shape)) for w in model.trainable_weights)
+    assert trained == weights(50, 2, h, 4)
+    assert len(model.layers) == layers(h)
+
+
+def test_a_residual_network_is_its_shortcut_and_a_correction():
+    """With the second normalisation of every unit at zero, what is left is the stem, the projection and the pooling."""
+    import keras
+
+    h = hyperparameters(1, [3, 5], 3, 2, [], **RESIDUAL)
+    model = build(40, h, 2)
+    x = np.random.default_rng(0).normal(size=(4, 40, 1)).astype(np.float32)
+    for block in (1, 2):
+        model.get_layer(f"conv_{block}_1_b_norm").set_weights([np.zeros(h["conv_filter"][block - 1])] * 4)
+    stem = keras.Model(model.input, model.get_layer("stem_norm").output).predict(x, verbose=0)
+    pooled = np.maximum(stem, 0).reshape(4, 5, 2, 3).max(axis=2)
+    kernel, bias = model.get_layer("conv_2_1_skip").get_weights()
+    shortcut = np.maximum(pooled @ kernel[0] + bias, 0)[:, :4].reshape(4, 2, 2, 5).max(axis=2)
+    kernel, bias = model.get_layer("unit_parameters").get_weights()
+    answer = shortcut.reshape(4, -1) @ kernel + bias
+    np.testing.assert_allclose(model.predict(x, verbose=0), answer, atol=1e-5)
+    assert multiply_adds(40, 1, h, 2) == 10 * 3 * 6 + 2 * 10 * 3 * 3 * 3 + 5 * 5 * (3 * 3 + 5 * 3 + 3) + 10 * 2
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"body": "residual"}, ["hyperparameters", "stem: {length: 16, stride: 8}"]),
+        ({"stem": {"length": 3, "stride": 2}}, ["hyperparameters.stem", "body: residual"]),
+        (RESIDUAL | {"conv_padding": "valid"}, ["hyperparameters.conv_padding", "remove it"]),
+        ({"weight_decay": 0.1}, ["hyperparameters.weight_decay", "adamw"]),
+        ({"weight_decay": 0.1, "optimizerName": "adam"}, ["hyperparameters.weight_decay", "adamw"]),
+    ],
+)
+def test_keys_that_do_not_go_together(change, words):
+    with pytest.raises(ConfigError) as caught:
+        check_network(change)
+    for word in words:
+        assert word in str(caught.value)
+    check_network(RESIDUAL | {"weight_decay": 0.1, "optimizerName": "adamw"})
+
+
+def test_weight_decay_reaches_the_optimiser():
+    from neuroinverse.estimators.cnn import make_optimizer
+
+    h = complete({"optimizerName": "adamw", "weight_decay": 0.125})
+    assert make_optimizer(h).weight_decay == 0.125
+    assert make_optimizer(complete({})).weight_decay is None
 
 
 @pytest.mark.parametrize(

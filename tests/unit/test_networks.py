@@ -70,7 +70,21 @@ def hyperparameters(study) -> dict:
 
 
 def test_all_networks_are_known_here():
-    assert {p.stem for p in (ROOT / NETWORKS).iterdir()} == set(TRAINING) >= {name for name, *_ in PUBLISHED}
+    ours = {"residual"}
+    assert {p.stem for p in (ROOT / NETWORKS).iterdir()} == set(TRAINING) | ours
+    assert set(TRAINING) >= {name for name, *_ in PUBLISHED}
+
+
+def test_ours_is_the_default(load):
+    default = hyperparameters(load(epochs=7))
+    assert default == hyperparameters(load(network="residual", epochs=7)) and default["body"] == "residual"
+    assert hyperparameters(load(epochs=7, batch_size=8)) == default | {"batch_size": 8}
+    # one that says a part of what a network is has forgotten the rest
+    with pytest.raises(ConfigError, match="missing 'conv_filter', 'pool_len', 'fc_dims'; add it"):
+        load(epochs=1, conv_kernel=5)
+    # a scale that takes a network out has the default
+    taken = load({"network": None}, "smoke", network="golden_203", epochs=7)
+    assert hyperparameters(taken) == default
 
 
 @pytest.mark.parametrize("name", TRAINING)
@@ -142,7 +156,7 @@ def test_an_unknown_network(load, folder):
         "'golden_230'",
         "did you mean 'golden_203'",
         str(NETWORKS),
-        "funcinv_2018, golden_203, model_1, model_335, model_410, model_693",
+        "funcinv_2018, golden_203, model_1, model_335, model_410, model_693, residual",
     ):
         assert word in str(caught.value)
     for name in ("zzzz", "../../edited", ""):
@@ -181,8 +195,3 @@ def test_what_the_network_leaves_open_the_study_says(load, folder):
     with pytest.raises(ConfigError, match="missing 'pool_len'; add it"):
         load(network="mine", epochs=1)
     assert hyperparameters(load(network="mine", epochs=1, pool_len=4))["pool_len"] == 4
-    with pytest.raises(ConfigError, match="missing 'conv_filter', 'conv_kernel', 'pool_len', 'fc_dims'; add it"):
-        load(epochs=1)
-    # a scale that takes the network out leaves nothing to train
-    with pytest.raises(ConfigError, match="missing 'conv_filter'"):
-        load({"network": None}, "smoke", network="golden_203", epochs=1)

@@ -46,6 +46,35 @@ def expected(dataset, keep) -> set[tuple]:
     return {tuple(unit[i]) for i in range(dataset.n) if i not in FAILED and keep(i)}
 
 
+@pytest.mark.parametrize("memory", [BIG, TINY], ids=["in memory", "streamed"])
+def test_training_shifts_simulations_and_validation_does_not(dataset, memory):
+    """Early or late by so many samples, another number in every epoch, and no other one of the simulation's values."""
+    data = fold_data(dataset, memory)
+    plain = {tuple(y): x for xs, ys in data.training(0, 8).as_numpy_iterator() for x, y in zip(xs, ys, strict=True)}
+    found = {}
+    for epoch in (0, 1):
+        for xs, ys in data.training(epoch, 8, 3).as_numpy_iterator():
+            for x, y in zip(xs, ys, strict=True):
+                n, original = len(x), plain[tuple(y)]
+                places = np.arange(n)
+                fits = [s for s in range(-3, 4) if (x == original[np.clip(places - s, 0, n - 1)]).all()]
+                assert len(fits) == 1
+                found.setdefault(epoch, []).append(fits[0])
+    assert set(found[0]) == set(range(-3, 4)) and found[0] != found[1]
+    again = [x for x, _ in data.training(1, 8, 3).as_numpy_iterator()]
+    first = [x for x, _ in data.training(1, 8, 3).as_numpy_iterator()]
+    assert all((a == b).all() for a, b in zip(again, first, strict=True))
+
+
+def test_noise_is_of_training_alone(dataset):
+    h = HYPERPARAMETERS | {"augment": {"shift": 1, "noise": 0.5}}
+    data = fold_data(dataset)
+    _, model = cnn.build_models(SIGNAL, FEATURES, h, 2, cnn.feature_statistics(data.training_features))
+    x = next(iter(data.validation()))[0]
+    assert (model(x, training=False) == model(x, training=False)).numpy().all()
+    assert (model(x, training=True) != model(x, training=True)).numpy().any()
+
+
 @pytest.mark.parametrize("batch_size", [1, 7, 8, 100])
 @pytest.mark.parametrize("memory", [BIG, TINY], ids=["in memory", "streamed"])
 def test_every_simulation_once_per_epoch(dataset, memory, batch_size):

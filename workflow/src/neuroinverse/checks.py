@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from neuroinverse.errors import ConfigError, require_known
-from neuroinverse.estimators.architecture import is_gaussian, layer_shapes
+from neuroinverse.estimators.architecture import check_network, is_gaussian, layer_shapes
 from neuroinverse.features import feature_shape
 from neuroinverse.simulators import make_simulator, mechanism_files, simulator_class
 from neuroinverse.simulators.base import Signal
@@ -29,6 +29,7 @@ def check_study(study) -> None:
         require_known(f"{where}.parameters", estimator.get("parameters", ()), study.parameters.names)
         signal = _check_signal(study, name, estimator)
         try:
+            check_network(estimator["hyperparameters"])
             layer_shapes(*feature_shape(estimator["features"], signal), estimator["hyperparameters"])
             is_gaussian(estimator["hyperparameters"])
         except ConfigError as error:

@@ -16,8 +16,8 @@ from neuroinverse.study import DATASETS, Study
 
 # keys of an estimator that steps of their own alone depend on, like its search
 EXTRAS = ("cross", "published_scaling")
-# of a study's search that names none
-SPACE = "published"
+# of a study that says nothing of its network, and of a search that names no space
+NETWORK, SPACE = "residual", "published"
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 # relative to the working directory, as Snakemake resolves config files: `--directory` gives a run its own config
 STUDIES = Path("config/studies")
@@ -145,6 +145,8 @@ def _resolve_networks(estimators: Mapping, source: str) -> dict:
     resolved = {}
     for name, estimator in estimators.items():
         own = dict(estimator["hyperparameters"])
+        if "conv_filter" not in own:
+            own.setdefault("network", NETWORK)
         if "network" in own:
             where = f"{source}: estimators.{name}.hyperparameters.network"
             own = _read_network(own.pop("network"), where) | own

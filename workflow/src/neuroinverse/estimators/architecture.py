@@ -1,10 +1,16 @@
-"""The published CNN vocabulary: its defaults, and the check that a network's pooling leaves something of its input.
+"""The vocabulary of the convolutional networks: defaults, and what a network makes of its input, layer by layer.
+
+Two bodies share it. `plain` is the published one (Balewski et al. 2019): every entry of `conv_filter` is a block of
+`conv_repeat` × (convolution, activation), then max-pooling. `residual` (after He et al. 2016, CVPR 770) begins with one
+strided convolution, the `stem`; its blocks are `conv_repeat` × (two batch-normalised convolutions beside a shortcut),
+then max-pooling. Dense layers follow either.
 
 Needs no Keras, so that an impossible network is refused while the study is read.
 """
 
 import itertools
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from neuroinverse.errors import ConfigError
 
@@ -24,9 +30,30 @@ DEFAULTS = {
     "earlyStop_patience": 20,
 }
 # not among those that are filled in: a network that says nothing of them keeps the specification it had without them
-ACTIVATION, BIAS = "leaky_relu", ("conv", "fc", "output")
+ACTIVATION, BIAS, BODY = "leaky_relu", ("conv", "fc", "output"), "plain"
 # losses that need a head gaussian
 LIKELIHOODS = ("nll", "beta_nll")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer with weights or pooling, before the dense ones.
+
+    Args:
+        name: Its name in the Keras model.
+        shape: Its output, (time, channel); (values,) of the flattening.
+        kernel: Length of a convolution; 0 of what is none.
+        before: Channels of its input.
+        normalised: Whether batch normalisation follows it, in the place of a bias.
+        activated: Whether an activation follows it; in a residual unit that of the sum counts with the second.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    kernel: int = 0
+    before: int = 0
+    normalised: bool = False
+    activated: bool = True
 
 
 def complete(hyperparameters: Mapping) -> dict:
@@ -49,6 +76,31 @@ def is_gaussian(hyperparameters: Mapping) -> bool:
     return head == "gaussian"
 
 
+def check_network(hyperparameters: Mapping) -> None:
+    """Checks that the keys go together.
+
+    Args:
+        hyperparameters: The study's, defaults not filled in.
+
+    Raises:
+        ConfigError: At a key that is missing, or that the network would not use.
+    """
+    h = hyperparameters
+    if is_residual(h) and "stem" not in h:
+        raise ConfigError("hyperparameters: a residual body begins with a stem; add stem: {length: 16, stride: 8}")
+    if "stem" in h and not is_residual(h):
+        raise ConfigError("hyperparameters.stem: only a residual body has one; add body: residual, or remove it")
+    if is_residual(h) and "conv_padding" in h:
+        raise ConfigError("hyperparameters.conv_padding: a residual body pads to the same length; remove it")
+    if "weight_decay" in h and h.get("optimizerName") != "adamw":
+        raise ConfigError("hyperparameters.weight_decay: belongs to optimizerName: adamw; remove it, or name adamw")
+
+
+def is_residual(hyperparameters: Mapping) -> bool:
+    """Whether the network has the residual body."""
+    return hyperparameters.get("body", BODY) == "residual"
+
+
 def kernels(hyperparameters: Mapping) -> list[int]:
     """Length of the convolutions of every block.
 
@@ -66,10 +118,8 @@ def kernels(hyperparameters: Mapping) -> list[int]:
     return kernel
 
 
-def layer_shapes(n_samples: int, n_channels: int, hyperparameters: Mapping) -> list[tuple[str, tuple[int, ...]]]:
-    """Follows the shape of one input through the network.
-
-    Every entry of `conv_filter` is a block: `conv_repeat` × (convolution, activation), then max-pooling.
+def body_layers(n_samples: int, n_channels: int, hyperparameters: Mapping) -> list[Layer]:
+    """Follows the shape of one input through the convolutions.
 
     Args:
         n_samples: Length of the feature in time.
@@ -77,25 +127,40 @@ def layer_shapes(n_samples: int, n_channels: int, hyperparameters: Mapping) -> l
         hyperparameters: The study's, complete or not.
 
     Returns:
-        Name and output shape of every layer with weights or pooling, the flattened shape last.
+        The layers in their order, the flattening last.
 
     Raises:
         ConfigError: At the layer at which the input is used up.
     """
     h = complete(hyperparameters)
-    shapes, n = [], n_samples
+    layers, n, channels = [], n_samples, n_channels
+    if is_residual(h):
+        n, filters = -(-n // h["stem"]["stride"]), h["conv_filter"][0]
+        layers.append(Layer("stem", (n, filters), h["stem"]["length"], channels, True))
+        channels = filters
     for block, (filters, kernel) in enumerate(zip(h["conv_filter"], kernels(h), strict=True), start=1):
         for repeat in range(1, h["conv_repeat"] + 1):
             name = f"conv_{block}_{repeat}"
-            _require(n, kernel if h["conv_padding"] == "valid" else 1, name, "conv_kernel", h, n_samples)
-            n -= kernel - 1 if h["conv_padding"] == "valid" else 0
-            shapes.append((name, (n, filters)))
+            if is_residual(h):
+                layers.append(Layer(f"{name}_a", (n, filters), kernel, channels, True))
+                layers.append(Layer(f"{name}_b", (n, filters), kernel, filters, True))
+                if channels != filters:
+                    layers.append(Layer(f"{name}_skip", (n, filters), 1, channels, activated=False))
+            else:
+                _require(n, kernel if h["conv_padding"] == "valid" else 1, name, "conv_kernel", h, n_samples)
+                n -= kernel - 1 if h["conv_padding"] == "valid" else 0
+                layers.append(Layer(name, (n, filters), kernel, channels))
+            channels = filters
         name = f"pool_{block}"
         _require(n, h["pool_len"], name, "pool_len", h, n_samples)
         n //= h["pool_len"]
-        shapes.append((name, (n, filters)))
-    shapes.append(("flatten", (n * h["conv_filter"][-1],)))
-    return shapes
+        layers.append(Layer(name, (n, channels), before=channels, activated=False))
+    return [*layers, Layer("flatten", (n * channels,), before=channels, activated=False)]
+
+
+def layer_shapes(n_samples: int, n_channels: int, hyperparameters: Mapping) -> list[tuple[str, tuple[int, ...]]]:
+    """Name and output shape of every layer of `body_layers`, which see."""
+    return [(layer.name, layer.shape) for layer in body_layers(n_samples, n_channels, hyperparameters)]
 
 
 def multiply_adds(n_samples: int, n_channels: int, hyperparameters: Mapping, n_outputs: int) -> int:
@@ -107,15 +172,9 @@ def multiply_adds(n_samples: int, n_channels: int, hyperparameters: Mapping, n_o
         hyperparameters: The study's, complete or not.
         n_outputs: Number of parameters.
     """
-    h = complete(hyperparameters)
-    total, channels, flat = 0, n_channels, 0
-    each = (k for k in kernels(h) for _ in range(h["conv_repeat"]))
-    for name, shape in layer_shapes(n_samples, n_channels, h):
-        if name.startswith("conv"):
-            total += shape[0] * shape[1] * next(each) * channels
-            channels = shape[1]
-        flat = shape[0]
-    widths = [flat, *h["fc_dims"], n_outputs * (1 + is_gaussian(h))]
+    *convolutions, flat = body_layers(n_samples, n_channels, hyperparameters)
+    widths = [*flat.shape, *hyperparameters["fc_dims"], n_outputs * (1 + is_gaussian(hyperparameters))]
+    total = sum(layer.shape[0] * layer.shape[1] * layer.kernel * layer.before for layer in convolutions)
     return total + sum(a * b for a, b in itertools.pairwise(widths))
 
 
@@ -130,24 +189,28 @@ def weights(n_samples: int, n_channels: int, hyperparameters: Mapping, n_outputs
     """
     h = complete(hyperparameters)
     bias = {kind: kind in h.get("bias", BIAS) for kind in BIAS}
-    total, before = 0, n_channels
-    each = (k for k in kernels(h) for _ in range(h["conv_repeat"]))
-    for name, shape in layer_shapes(n_samples, n_channels, h):
-        if name.startswith("conv"):
-            total += (next(each) * before + bias["conv"]) * shape[1]
-        before = shape[-1]
+    *convolutions, flat = body_layers(n_samples, n_channels, h)
+    total, before = 0, flat.shape[0]
+    for layer in convolutions:
+        if layer.kernel:
+            # batch normalisation has a scale and an offset
+            more = 2 if layer.normalised else bias["conv"]
+            total += (layer.kernel * layer.before + more) * layer.shape[1]
     for width in h["fc_dims"]:
         total, before = total + (before + bias["fc"]) * width, width
     return total + (before + bias["output"]) * n_outputs + (before + 1) * n_outputs * is_gaussian(h)
 
 
 def layers(hyperparameters: Mapping) -> int:
-    """Keras layers from the input to the output, activations and dropout counted, features not."""
+    """Keras layers from the input to the output; activations, normalisation and dropout counted, features not."""
     h = complete(hyperparameters)
-    convolutions = len(h["conv_filter"]) * (2 * h["conv_repeat"] + 1)
+    # shapes count for nothing here: an input that is long enough
+    body = body_layers(10**9, 1, h)
+    convolutions = sum(1 + layer.activated + layer.normalised for layer in body[:-1])
+    sums = len(h["conv_filter"]) * h["conv_repeat"] if is_residual(h) else 0
     dense = len(h["fc_dims"]) * (3 if h["dropFrac"] > 0 else 2)
     # besides these the input, the flattening and the output
-    return convolutions + dense + 3 + (h["outAmpl"] != 1) + 3 * is_gaussian(h)
+    return convolutions + sums + dense + 3 + (h["outAmpl"] != 1) + 3 * is_gaussian(h)
 
 
 def _require(n, needed, layer, key, hyperparameters, n_samples):

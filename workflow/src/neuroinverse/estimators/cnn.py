@@ -1,8 +1,8 @@
-"""The CNN regressor of the published studies in Keras 3, in their vocabulary."""
+"""The CNN regressors in Keras 3: the published body and the residual one, in one vocabulary."""
 
 import numpy as np
 
-from neuroinverse.estimators.architecture import ACTIVATION, BIAS, kernels, layer_shapes
+from neuroinverse.estimators.architecture import ACTIVATION, BIAS, is_residual, kernels, layer_shapes
 from neuroinverse.estimators.heads import add_head
 from neuroinverse.features import feature_shape, split
 from neuroinverse.features.chain import apply_features
@@ -63,12 +63,10 @@ def build_models(signal: Signal, features: list, hyperparameters: dict, n_output
     bias = {kind: kind in h.get("bias", BIAS) for kind in BIAS}
     begin = _input(signal) if first is None else first.output
     x = apply_features(begin, split(features)[1], signal, fit_feature)
-    for block, (filters, kernel) in enumerate(zip(h["conv_filter"], kernels(h), strict=True), start=1):
-        for repeat in range(1, h["conv_repeat"] + 1):
-            name = f"conv_{block}_{repeat}"
-            x = keras.layers.Conv1D(filters, kernel, padding=h["conv_padding"], use_bias=bias["conv"], name=name)(x)
-            x = activation()(x)
-        x = keras.layers.MaxPooling1D(h["pool_len"], name=f"pool_{block}")(x)
+    if "augment" in h:
+        # of training alone: a prediction passes it unchanged
+        x = keras.layers.GaussianNoise(h["augment"]["noise"], name="noise")(x)
+    x = _residual_body(x, h, activation) if is_residual(h) else _plain_body(x, h, activation, bias["conv"])
     x = keras.layers.Flatten(name="flatten")(x)
     for i, width in enumerate(h["fc_dims"], start=1):
         x = keras.layers.Dense(width, use_bias=bias["fc"], name=f"fc_{i}")(x)
@@ -78,6 +76,39 @@ def build_models(signal: Signal, features: list, hyperparameters: dict, n_output
     x = add_head(x, h, n_outputs, bias["output"])
     whole = keras.Model(begin if first is None else first.input, x, name="unit_model")
     return whole, whole if first is None else keras.Model(begin, x, name="trained_model")
+
+
+def _plain_body(x, h: dict, activation, bias: bool):
+    import keras
+
+    for block, (filters, kernel) in enumerate(zip(h["conv_filter"], kernels(h), strict=True), start=1):
+        for repeat in range(1, h["conv_repeat"] + 1):
+            name = f"conv_{block}_{repeat}"
+            x = keras.layers.Conv1D(filters, kernel, padding=h["conv_padding"], use_bias=bias, name=name)(x)
+            x = activation()(x)
+        x = keras.layers.MaxPooling1D(h["pool_len"], name=f"pool_{block}")(x)
+    return x
+
+
+def _residual_body(x, h: dict, activation):
+    import keras
+
+    def convolution(x, filters: int, kernel: int, name: str, strides: int = 1):
+        x = keras.layers.Conv1D(filters, kernel, strides, padding="same", use_bias=False, name=name)(x)
+        # its statistics need single precision; few batches make an epoch here, so they follow faster than Keras' 0.99
+        return keras.layers.BatchNormalization(momentum=0.9, dtype="float32", name=f"{name}_norm")(x)
+
+    x = activation()(convolution(x, h["conv_filter"][0], h["stem"]["length"], "stem", h["stem"]["stride"]))
+    for block, (filters, kernel) in enumerate(zip(h["conv_filter"], kernels(h), strict=True), start=1):
+        for repeat in range(1, h["conv_repeat"] + 1):
+            name = f"conv_{block}_{repeat}"
+            inner = activation()(convolution(x, filters, kernel, f"{name}_a"))
+            inner = convolution(inner, filters, kernel, f"{name}_b")
+            if x.shape[-1] != filters:
+                x = keras.layers.Conv1D(filters, 1, name=f"{name}_skip")(x)
+            x = activation()(keras.layers.Add(name=f"{name}_sum")([x, inner]))
+        x = keras.layers.MaxPooling1D(h["pool_len"], name=f"pool_{block}")(x)
+    return x
 
 
 def to_physical_model(unit_model, parameters: ParameterSpace):
@@ -130,12 +161,8 @@ def feature_statistics(chunks):
 
 
 def make_optimizer(hyperparameters: dict):
-    """The Keras optimiser that `optimizerName` and `learning_rate` name."""
+    """The Keras optimiser that `optimizerName`, `learning_rate` and, for adamw, `weight_decay` name."""
     import keras
 
-    return keras.optimizers.get(
-        {
-            "class_name": hyperparameters["optimizerName"],
-            "config": {"learning_rate": hyperparameters["learning_rate"]},
-        }
-    )
+    config = {key: hyperparameters[key] for key in ("learning_rate", "weight_decay") if key in hyperparameters}
+    return keras.optimizers.get({"class_name": hyperparameters["optimizerName"], "config": config})

@@ -106,8 +106,14 @@ class FoldData:
             for i in range(0, len(order), self.group):
                 yield self._read(order[i : i + self.group], validation)
 
-    def training(self, epoch: int, batch_size: int) -> tf.data.Dataset:
-        """Shuffled batches of one epoch; the order depends on (seed, epoch) alone, so a resumed training repeats it."""
+    def training(self, epoch: int, batch_size: int, shift: int = 0) -> tf.data.Dataset:
+        """Shuffled batches of one epoch; the order depends on (seed, epoch) alone, so a resumed training repeats it.
+
+        Args:
+            epoch: 0-based.
+            batch_size: Simulations in a batch.
+            shift: Each simulation comes up to so many samples early or late, drawn anew in every epoch.
+        """
         self._keep(False)
         rng = np.random.default_rng([self.seed, epoch])
         order = rng.permutation(len(self.chunks))
@@ -117,7 +123,10 @@ class FoldData:
                 rows = rng.permutation(len(x))
                 yield x, y, rows
 
-        return self._dataset(shuffled, batch_size, self.n_train)
+        def moved(x):
+            return _shifted(x, rng.integers(-shift, shift + 1, len(x))) if shift else x
+
+        return self._dataset(shuffled, batch_size, self.n_train, moved)
 
     def validation(self, batch_size: int = 256) -> tf.data.Dataset:
         """Batches of the held-out simulations in the order of their index."""
@@ -148,14 +157,14 @@ class FoldData:
             if rows.any():
                 yield self.dataset.signal(self.signal, start, stop)[rows].reshape(-1, *self.shape)
 
-    def _dataset(self, groups, batch_size: int, total: int) -> tf.data.Dataset:
+    def _dataset(self, groups, batch_size: int, total: int, change=lambda x: x) -> tf.data.Dataset:
         def batches():
             try:
-                for batch in _batches(groups(), batch_size):
+                for x, y in _batches(groups(), batch_size):
                     if interrupts.requested():
                         self.error = KeyboardInterrupt()
                         return
-                    yield batch
+                    yield change(x), y
             except NeuroinverseError as error:
                 # TensorFlow hides the type of an error in a generator: keep it for the caller
                 self.error = error
@@ -170,6 +179,12 @@ class FoldData:
             data = data.map(lambda x, y: (self.first(x), y))
         data = data.apply(tf.data.experimental.assert_cardinality(-(-total // batch_size)))
         return data.prefetch(tf.data.AUTOTUNE)
+
+
+def _shifted(x: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """Every row later in time by its number of samples; its first or last value fills what is left open."""
+    source = np.clip(np.arange(x.shape[1]) - by[:, None], 0, x.shape[1] - 1)
+    return np.take_along_axis(x, source[:, :, None], axis=1)
 
 
 def _batches(groups: Iterable[tuple], batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

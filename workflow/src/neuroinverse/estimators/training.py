@@ -117,7 +117,8 @@ def fit(
         rate = learning_rate(h, state.epoch, state)
         model.optimizer.learning_rate = rate
         try:
-            logs = model.fit(data.training(state.epoch, h["batch_size"]), shuffle=False, verbose=0).history
+            batches = data.training(state.epoch, h["batch_size"], h.get("augment", {}).get("shift", 0))
+            logs = model.fit(batches, shuffle=False, verbose=0).history
             loss = logs["loss"][-1]
             validation = model.evaluate(data.validation(), verbose=0) if data.n_validation else None
         except Exception:

@@ -77,10 +77,10 @@ def feature_shape(features: Sequence[Mapping], signal: Signal) -> tuple[int, int
         ConfigError: If a feature does not fit the signal.
     """
     n, channels = signal.shape[0], signal.shape[1] if len(signal.shape) > 1 else 1
-    spectrum = False
+    spectrum, voltage = False, signal.unit == "mV"
     for feature in features:
         ((name, settings),) = feature.items()
-        if spectrum and name in ("window", "log_voltage", "welch"):
+        if spectrum and name in ("window", "log_voltage", "voltage_derivatives", "welch"):
             raise ConfigError(f"features.{name}: takes a signal, and welch has made a spectrum; put it before welch")
         if name == "channels":
             if channels != max(len(signal.channels), 1):
@@ -93,6 +93,14 @@ def feature_shape(features: Sequence[Mapping], signal: Signal) -> tuple[int, int
         if name == "window":
             kept = window_samples(settings, signal.dt_ms, signal.t0_ms, n)
             n = kept.stop - kept.start
-        if name == "log_voltage" and signal.unit != "mV":
-            raise ConfigError(f"features.log_voltage takes mV; signal {signal.name} is in {signal.unit}")
+        if name in ("log_voltage", "voltage_derivatives"):
+            if signal.unit != "mV":
+                raise ConfigError(f"features.{name} takes mV; signal {signal.name} is in {signal.unit}")
+            if not voltage:
+                raise ConfigError(f"features.{name}: takes a voltage, and a feature before it has changed it")
+            voltage = False
+        if name == "voltage_derivatives":
+            if n < 3:
+                raise ConfigError(f"features.voltage_derivatives: needs 3 samples, and there are {n}")
+            channels *= 2 + len(settings["first"]) + len(settings["second"])
     return n, channels

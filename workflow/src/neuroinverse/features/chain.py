@@ -9,7 +9,7 @@ import keras
 
 from neuroinverse.features import channel_indices, window_samples
 from neuroinverse.features.spectrum import log_power, welch
-from neuroinverse.features.voltage import log_voltage
+from neuroinverse.features.voltage import log_voltage, voltage_derivatives
 from neuroinverse.simulators.base import Signal
 
 
@@ -37,6 +37,8 @@ def apply_features(x, features: Sequence[Mapping], signal: Signal, fit: Callable
             x = keras.ops.take(x, channel_indices(settings, signal.channels), axis=-1)
         elif name == "log_voltage":
             x = log_voltage(x, settings)
+        elif name == "voltage_derivatives":
+            x = voltage_derivatives(x, settings, signal.dt_ms)
         elif name == "welch":
             x = welch(x, settings, signal.dt_ms)
         elif name == "log_power":
