@@ -4,6 +4,9 @@ snakemake --profile profiles/local all results/izhikevich/demo/cnn/{scaling.json
 snakemake --profile profiles/local results/brunel_lfp_large/workstation/cnn/scaling.json \\
   results/brunel_lfp_{large,small}/workstation/report.html
 snakemake --profile profiles/local results/{mainen_10,ball_and_sticks_10}/workstation/cnn/scaling.json
+snakemake --profile profiles/local results/mainen_10/comparison/{cnn@5000,golden_203@5000,golden_203}/metrics.json
+snakemake --profile profiles/local \\
+  results/ball_and_sticks_10/comparison/{cnn@2000,golden_203@2000,golden_203}/metrics.json
 python benchmarks/studies.py [record ...]
 """
 
@@ -144,6 +147,33 @@ def ball_and_sticks_10() -> None:
     cells("ball_and_sticks_10", "workstation")
 
 
+def architecture() -> None:
+    """The default network with half of golden 203's training traces, beside it; errors are means over the folds."""
+    figures, targets = {}, []
+    for name in ("mainen_10", "ball_and_sticks_10"):
+        study, mse = load_study(name, "comparison", read_config()["master_seed"]), {}
+        half = study.n("train") // 2
+        runs = {"residual_half": f"cnn@{half}", "golden_203_half": f"golden_203@{half}", "golden_203": "golden_203"}
+        for run, estimator in runs.items():
+            target = Path(f"results/{name}/comparison/{estimator}/metrics.json")
+            targets.append(str(target))
+            m = read(target)
+            mse[run] = m["mse_unit_folds_mean"]
+            values = {
+                "n_train": m["n_train"],
+                "epochs": study.estimator(estimator)["hyperparameters"]["epochs"],
+                "mse_unit": mse[run],
+                "mse_unit_worst_fold": max(m["mse_unit_folds"]),
+                "mse_unit_ensemble": m["mse_unit"],
+                "train_seconds_per_fold": m["train_seconds_per_fold"],
+                **errors(m),
+            }
+            figures |= {f"{name}_{key}_{run}": value for key, value in values.items()}
+        figures[f"{name}_error_ratio_at_half_data"] = mse["residual_half"] / mse["golden_203"]
+        figures[f"{name}_error_ratio_at_equal_data"] = mse["residual_half"] / mse["golden_203_half"]
+    write_record("architecture", f"{RUN} {' '.join(targets)}", figures)
+
+
 def brunel_lfp() -> None:
     """Errors of the run on a workstation: per parameter, over the training size, by state, on other networks."""
     large, small = (Path(f"results/brunel_lfp_{box}/workstation") for box in ("large", "small"))
@@ -219,6 +249,7 @@ WRITERS = {
     "brunel_lfp": brunel_lfp,
     "mainen_10": mainen_10,
     "ball_and_sticks_10": ball_and_sticks_10,
+    "architecture": architecture,
     "plan": needs,
 }
 
