@@ -4,7 +4,7 @@ snakemake --profile profiles/local all results/izhikevich/demo/cnn/{scaling.json
 snakemake --profile profiles/local results/brunel_lfp_large/workstation/cnn/scaling.json \\
   results/brunel_lfp_{large,small}/workstation/report.html
 snakemake --profile profiles/local results/{mainen_10,ball_and_sticks_10}/workstation/cnn/scaling.json
-snakemake --profile profiles/local results/mainen_10/comparison/{cnn@5000,golden_203@5000,golden_203}/metrics.json
+snakemake --profile profiles/local results/mainen_10/comparison/{cnn@3000,golden_203@3000,golden_203}/metrics.json
 snakemake --profile profiles/local \\
   results/ball_and_sticks_10/comparison/{cnn@2000,golden_203@2000,golden_203}/metrics.json
 python benchmarks/studies.py [record ...]
