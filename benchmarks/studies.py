@@ -30,6 +30,8 @@ DESIGN = (
     "conv_repeat", "conv_filter", "conv_kernel", "pool_len", "fc_dims", "dropFrac", "lastAct", "lossName",
     "optimizerName", "batch_size", "learning_rate", "reduceLR_factor",
 )  # fmt: skip
+# studies with a scale `comparison` that was run; mainen_10 has one too
+COMPARED = ("ball_and_sticks_10",)
 # the published size of the training set, to which the curve of the error is drawn out
 PUBLISHED_TRAIN = 40000
 # training sizes to which the errors of the cells are drawn out: those published for Mainen's cell
@@ -150,7 +152,7 @@ def ball_and_sticks_10() -> None:
 def architecture() -> None:
     """The default network with half of golden 203's training traces, beside it; errors are means over the folds."""
     figures, targets = {}, []
-    for name in ("mainen_10", "ball_and_sticks_10"):
+    for name in COMPARED:
         study, mse = load_study(name, "comparison", read_config()["master_seed"]), {}
         half = study.n("train") // 2
         runs = {"residual_half": f"cnn@{half}", "golden_203_half": f"golden_203@{half}", "golden_203": "golden_203"}
