@@ -87,6 +87,8 @@ def search() -> None:
     h = best["hyperparameters"]
     figures |= {f"best_{key}": worded(h[key]) for key in DESIGN}
     write_record("search", f"{RUN} {SEARCH}/finalists.html", figures)
+    shutil.copy(SEARCH / "ranking.csv", RECORDS / "search.csv")
+    shutil.copy(SEARCH / "finalists.png", IMAGES / "search.png")
 
 
 def worded(value):
