@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from neuroinverse.errors import ConfigError, require_known
-from neuroinverse.estimators.architecture import check_network, is_gaussian, layer_shapes
+from neuroinverse.estimators.architecture import check_network, layer_shapes
 from neuroinverse.features import feature_shape
 from neuroinverse.simulators import make_simulator, mechanism_files, simulator_class
 from neuroinverse.simulators.base import Signal
@@ -31,7 +31,6 @@ def check_study(study) -> None:
         try:
             check_network(estimator["hyperparameters"])
             layer_shapes(*feature_shape(estimator["features"], signal), estimator["hyperparameters"])
-            is_gaussian(estimator["hyperparameters"])
         except ConfigError as error:
             raise ConfigError(f"{where}.{error}") from error
         _check_sizes(study, name, estimator)

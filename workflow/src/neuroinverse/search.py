@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from neuroinverse.errors import ConfigError
 from neuroinverse.estimators.architecture import layer_shapes, multiply_adds
 from neuroinverse.estimators.space import Design, check_space, draw_design
-from neuroinverse.features import feature_shape
 from neuroinverse.provenance import digest
 from neuroinverse.study import VERSIONS, Study
 from neuroinverse.workload import fit_minutes
@@ -41,16 +40,11 @@ def dataset(study: Study, estimator: str) -> str:
     return whole if n in (None, study.n(whole)) else f"{whole}@{n}"
 
 
-def network_input(study: Study, estimator: str) -> tuple[int, int]:
-    """Samples and channels of what a network takes."""
-    return feature_shape(study.estimator(estimator)["features"], study.input_signal(estimator))
-
-
 @functools.cache
 def design(study: Study, estimator: str, trial: int) -> Design:
     """The design of a trial; see `draw_design`."""
     space, n_outputs = settings(study, estimator)["space"], len(study.estimator_space(estimator).parameters)
-    return draw_design(space, study.master_seed, study.name, trial, network_input(study, estimator), n_outputs)
+    return draw_design(space, study.master_seed, study.name, trial, study.input_shape(estimator), n_outputs)
 
 
 def trials(study: Study, estimator: str) -> range:
@@ -106,7 +100,7 @@ def ranking_spec(study: Study, estimator: str) -> dict:
         # the draws that were rejected are found again from these
         "space": settings(study, estimator)["space"],
         "master_seed": study.master_seed,
-        "input": list(network_input(study, estimator)),
+        "input": list(study.input_shape(estimator)),
         "n_outputs": len(study.estimator_space(estimator).parameters),
     }
 
@@ -196,7 +190,7 @@ def tier_spec(study: Study, estimator: str, tier: str) -> dict:
 
 def member_minutes(study: Study, estimator: str, member: str, threads: int) -> int:
     """Walltime to ask for one training (min). What finds its design in a ranking may find the largest."""
-    n_outputs, shape = len(study.estimator_space(estimator).parameters), network_input(study, estimator)
+    n_outputs, shape = len(study.estimator_space(estimator).parameters), study.input_shape(estimator)
     if member.startswith("trial"):
         spec = member_spec(study, estimator, member)
         return fit_minutes(
@@ -211,7 +205,7 @@ def member_minutes(study: Study, estimator: str, member: str, threads: int) -> i
 
 def layers_megabytes(study: Study, estimator: str, member: str) -> float:
     """What a batch takes in memory between the layers (MB); of the largest design, but for a trial."""
-    shape = network_input(study, estimator)
+    shape = study.input_shape(estimator)
     chosen = [int(member.partition("-")[2])] if member.startswith("trial") else trials(study, estimator)
     return max(_layers_megabytes(shape, design(study, estimator, t).hyperparameters) for t in chosen)
 

@@ -102,6 +102,10 @@ class Study:
         """What an estimator takes."""
         return self.signals_of(self.training_dataset(estimator).partition("@")[0])[self.estimator(estimator)["signal"]]
 
+    def input_shape(self, estimator: str) -> tuple[int, int]:
+        """Shape (time or frequency, channel) of what an estimator's network takes: its features."""
+        return feature_shape(self.estimator(estimator)["features"], self.input_signal(estimator))
+
     @property
     def datasets(self) -> list[str]:
         """Names of all datasets, those that every study has first."""

@@ -11,7 +11,6 @@ from pathlib import Path
 from neuroinverse.errors import NeuroinverseError
 from neuroinverse.estimators.architecture import multiply_adds
 from neuroinverse.estimators.modelfile import read_metadata
-from neuroinverse.features import feature_shape
 from neuroinverse.records import read_records
 from neuroinverse.study import Study
 
@@ -57,9 +56,9 @@ def fit_minutes(samples: int, forward: int, threads: int) -> int:
 
 def forward_multiply_adds(study: Study, estimator: str) -> int:
     """Multiply-adds of one prediction."""
-    settings = study.estimator(estimator)
-    shape = feature_shape(settings["features"], study.input_signal(estimator))
-    return multiply_adds(*shape, settings["hyperparameters"], len(study.estimator_space(estimator).parameters))
+    hyperparameters = study.estimator(estimator)["hyperparameters"]
+    n_outputs = len(study.estimator_space(estimator).parameters)
+    return multiply_adds(*study.input_shape(estimator), hyperparameters, n_outputs)
 
 
 def _request(seconds: float, attempt: int = 1) -> int:

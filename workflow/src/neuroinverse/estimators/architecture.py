@@ -94,6 +94,7 @@ def check_network(hyperparameters: Mapping) -> None:
         raise ConfigError("hyperparameters.conv_padding: a residual body pads to the same length; remove it")
     if "weight_decay" in h and h.get("optimizerName") != "adamw":
         raise ConfigError("hyperparameters.weight_decay: belongs to optimizerName: adamw; remove it, or name adamw")
+    is_gaussian(h)
 
 
 def is_residual(hyperparameters: Mapping) -> bool:

@@ -2,7 +2,6 @@
 
 from neuroinverse.config import load_study, master_seed
 from neuroinverse.estimators.architecture import layer_shapes
-from neuroinverse.features import feature_shape
 
 
 def run(study: str, scale: str = "demo") -> None:
@@ -24,7 +23,7 @@ def run(study: str, scale: str = "demo") -> None:
         print(f"  {dataset}: {size}{''.join(words)}")
     for name in checked.estimators:
         settings = checked.estimator(name)
-        shape = feature_shape(settings["features"], checked.input_signal(name))
+        shape = checked.input_shape(name)
         layers = ", ".join(
             f"{layer} {'×'.join(map(str, s))}" for layer, s in layer_shapes(*shape, settings["hyperparameters"])
         )

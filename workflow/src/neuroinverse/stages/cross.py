@@ -49,11 +49,11 @@ def run(
                 "n_silent": data.n_silent,
                 "n_unpredicted": lost,
                 **cross.summary(predictions, errors.error(predictions.sd), space.names),
-                **warning.told_apart(errors, next(iter(found.values())).score, predictions.score),
+                **warning.told_apart(errors, found[spec["study"]].score, predictions.score),
             }
         )
-    own, *others = (predictions.score for predictions in found.values())
-    others, distorted = dict(zip(list(found)[1:], others, strict=True)), _distorted(spec, ensemble, datasets[0])
+    others = {study: predictions.score for study, predictions in found.items()}
+    own, distorted = others.pop(spec["study"]), _distorted(spec, ensemble, datasets[0])
     result = {key: spec[key] for key in ("study", "scale", "estimator")} | {
         "limit": cross.LIMIT,
         "folds": len(models),
