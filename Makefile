@@ -59,10 +59,16 @@ bench: setup ## benchmarks against peers, recorded in docs/records
 
 records: setup ## the figures of the docs, from finished results and benchmarks
 	$(BIN)/snakemake --profile profiles/local all results/izhikevich/demo/cnn/scaling.json \
-	  results/izhikevich/demo/cnn/search/stability.html \
+	  results/izhikevich/demo/cnn/search/stability.html results/mainen_10/demo/cnn/cross.json \
+	  results/mainen_10/comparison/cnn/scaling.json results/mainen_10/comparison/golden_203@3000/metrics.json \
+	  results/mainen_10/comparison/golden_203/metrics.json \
+	  results/ball_and_sticks_10/comparison/cnn@2000/metrics.json \
+	  results/ball_and_sticks_10/comparison/golden_203@2000/metrics.json \
+	  results/ball_and_sticks_10/comparison/golden_203/metrics.json \
 	  results/brunel_lfp_large/workstation/cnn/scaling.json results/brunel_lfp_large/workstation/report.html \
 	  results/brunel_lfp_small/workstation/report.html \
 	  results/mainen_10/workstation/cnn/scaling.json results/ball_and_sticks_10/workstation/cnn/scaling.json
+	$(BIN)/python benchmarks/out_of_range.py demo
 	$(BIN)/python benchmarks/studies.py
 	$(BIN)/python docs/tables.py
 

@@ -30,8 +30,10 @@ DESIGN = (
     "conv_repeat", "conv_filter", "conv_kernel", "pool_len", "fc_dims", "dropFrac", "lastAct", "lossName",
     "optimizerName", "batch_size", "learning_rate", "reduceLR_factor",
 )  # fmt: skip
-# studies with a scale `comparison` that was run; mainen_10 has one too
-COMPARED = ("ball_and_sticks_10",)
+# studies whose scale `comparison` was run
+COMPARED = ("mainen_10", "ball_and_sticks_10")
+# studies whose intervals are compared with the truth
+CALIBRATED = ("mainen_10", "ball_and_sticks_10", "hh_point_2")
 # the published size of the training set, to which the curve of the error is drawn out
 PUBLISHED_TRAIN = 40000
 # training sizes to which the errors of the cells are drawn out: those published for Mainen's cell
@@ -178,6 +180,41 @@ def architecture() -> None:
     write_record("architecture", f"{RUN} {' '.join(targets)}", figures)
 
 
+def calibration() -> None:
+    """How often stated intervals hold the truth of test traces; over all parameters, and of the worst of them."""
+    figures, targets = {}, []
+    for study in CALIBRATED:
+        target = Path(f"results/{study}/demo/cnn/metrics.json")
+        targets.append(str(target))
+        m = read(target)
+        figures |= {f"n_test_{study}": m["n_test"]}
+        for level in m["coverage"]:
+            worst = max((row[level] for row in m["coverage_parameters"].values()), key=lambda c: abs(c - float(level)))
+            figures |= {f"coverage_{level}_{study}": m["coverage"][level]}
+            figures |= {f"coverage_{level}_worst_parameter_{study}": worst}
+            figures |= {f"coverage_{level}_gaussian_{study}": m["coverage_gaussian"][level]}
+            figures |= {f"coverage_{level}_spread_only_{study}": m["coverage_spread_only"][level]}
+    write_record("calibration", f"{RUN} {' '.join(targets)}", figures)
+
+
+def scaling() -> None:
+    """The default network's error over the size of the training set on Mainen's cell, drawn out with its band."""
+    target = Path("results/mainen_10/comparison/cnn/scaling.json")
+    found, figures = read(target), {}
+    for size in found["sizes"]:
+        keys = ("mse_unit", "mse_unit_folds_mean", "train_seconds_per_fold", "n_test")
+        figures |= {f"{key}_{size['n_train']}": size[key] for key in keys}
+    for key in ("mse_unit", "mse_unit_folds_mean"):
+        figures[f"exponent_{key}"] = found["laws"][key]["exponent"]
+        for row in found["extrapolated"]:
+            figures[f"extrapolated_{key}_{row['n_train']}"] = at(found["laws"][key], row["n_train"])
+            for end, value in zip(("low", "high"), row[f"{key}_band"] or (), strict=False):
+                figures[f"extrapolated_{key}_{end}_{row['n_train']}"] = value
+    published = {f"extrapolated_mse_unit_folds_mean_{p['n_train']}": p["mse_unit"] for p in found["published"]}
+    write_record("scaling", f"{RUN} {target}", figures, published)
+    shutil.copy(target.with_name("scaling.png"), IMAGES / "scaling.png")
+
+
 def brunel_lfp() -> None:
     """Errors of the run on a workstation: per parameter, over the training size, by state, on other networks."""
     large, small = (Path(f"results/brunel_lfp_{box}/workstation") for box in ("large", "small"))
@@ -254,6 +291,8 @@ WRITERS = {
     "mainen_10": mainen_10,
     "ball_and_sticks_10": ball_and_sticks_10,
     "architecture": architecture,
+    "scaling": scaling,
+    "calibration": calibration,
     "plan": needs,
 }
 

@@ -5,7 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from neuroinverse import cross, scaling, search
+from neuroinverse import cross, rounds, scaling, search
 from neuroinverse.config import check_config, load_study
 from neuroinverse.errors import ConfigError
 from neuroinverse.provenance import canonical
@@ -112,6 +112,18 @@ def figure(name, folder="{estimator}", within="figures"):
     )
 
 
+# of a posterior, beside its learning curves
+POSTERIOR_FIGURES = [
+    "marginals",
+    "pairs",
+    "conditional_pairs",
+    "predictive",
+    "sbc",
+    "posterior_coverage",
+    "contraction",
+]
+
+
 def library_file(wildcards):
     return f"results/{wildcards.study}/{wildcards.scale}/mechanisms/libnrnmech.so"
 
@@ -150,6 +162,34 @@ def cross_files(wildcards):
 
 def training_file(wildcards):
     return dataset_file(wildcards, study_of(wildcards).training_dataset(wildcards.estimator))
+
+
+def training_files(wildcards):
+    """All that a fold is trained on: of a posterior, the datasets of its rounds so far."""
+    return dataset_files(wildcards, study_of(wildcards).training_datasets(wildcards.estimator))
+
+
+def proposal_files(wildcards):
+    """What proposes the parameters of a dataset, where it is not the prior."""
+    if not rounds.proposed(study_of(wildcards), wildcards.dataset):
+        return []
+    return f"results/{wildcards.study}/{wildcards.scale}/proposals/{wildcards.dataset}.h5"
+
+
+def proposer(wildcards):
+    return rounds.proposer(study_of(wildcards), wildcards.dataset)
+
+
+def proposer_files(wildcards):
+    study, by = study_of(wildcards), proposer(wildcards)
+    return [f"results/{study.name}/{study.scale}/{by}/fold-{k}/model.keras" for k in study.folds(by)]
+
+
+def observation_path(wildcards, estimator):
+    """The dataset that the observation is of, or a recording."""
+    study = study_of(wildcards)
+    file = rounds.observation_file(study, estimator)
+    return str(file) if file else dataset_file(wildcards, study.estimator(estimator)["observation"])
 
 
 def search_folder(wildcards):

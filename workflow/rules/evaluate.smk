@@ -27,6 +27,9 @@ rule evaluate:
         "results/{study}/{scale}/logs/evaluate/{estimator}.log",
     benchmark:
         "results/{study}/{scale}/benchmarks/evaluate/{estimator}.tsv"
+    # the metrics of a posterior are those of check_posterior
+    wildcard_constraints:
+        estimator=r"(?!posterior)" + ESTIMATOR_PATTERN.pattern,
     conda:
         "../../envs/compiler.yaml"
     threads: 1

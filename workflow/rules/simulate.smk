@@ -54,6 +54,7 @@ rule simulate_shard:
     input:
         library=lambda w: given(rules.simulate_shard, w, library_file(w)) if study_of(w).mechanisms else [],
         kernel=lambda w: given(rules.simulate_shard, w, kernel_file(w)) if study_of(w).needs_kernel else [],
+        proposal=lambda w: given(rules.simulate_shard, w, proposal_files(w)),
     output:
         "results/{study}/{scale}/shards/{dataset}/{shard}.h5",
     log:
@@ -71,9 +72,10 @@ rule simulate_shard:
         spec=lambda w: canonical(study_of(w).shard_spec(w.dataset, w.shard)),
         library=lambda w, input: f"--library {input.library}" if input.library else "",
         kernel=lambda w, input: f"--kernel {input.kernel}" if input.kernel else "",
+        proposal=lambda w, input: f"--proposal {input.proposal}" if input.proposal else "",
     shell:
         "neuroinverse simulate_shard --spec {params.spec:q} --output {output} --threads {threads} {params.library}"
-        " {params.kernel} &> {log}"
+        " {params.kernel} {params.proposal} &> {log}"
 
 
 rule index_dataset:

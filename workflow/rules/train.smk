@@ -3,7 +3,7 @@
 
 rule train_fold:
     input:
-        dataset=lambda w: given(rules.train_fold, w, training_file(w)),
+        dataset=lambda w: given(rules.train_fold, w, training_files(w)),
     output:
         model="results/{study}/{scale}/{estimator}/fold-{fold}/model.keras",
         history="results/{study}/{scale}/{estimator}/fold-{fold}/history.csv",

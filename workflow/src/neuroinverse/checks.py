@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from neuroinverse.errors import ConfigError, require_known
 from neuroinverse.estimators.architecture import check_network, layer_shapes
 from neuroinverse.features import feature_shape
+from neuroinverse.rounds import check_kind
 from neuroinverse.simulators import make_simulator, mechanism_files, simulator_class
 from neuroinverse.simulators.base import Signal
 
@@ -24,12 +25,13 @@ def check_study(study) -> None:
         _check_dataset(study, dataset)
     for name, estimator in study.settings["estimators"].items():
         where = f"estimators.{name}"
+        check_kind(study, name, estimator)
         require_known(f"{where}.dataset", [study.training_dataset(name)], study.datasets)
         require_known(f"{where}.transfer", estimator.get("transfer", ()), study.datasets)
         require_known(f"{where}.parameters", estimator.get("parameters", ()), study.parameters.names)
         signal = _check_signal(study, name, estimator)
         try:
-            check_network(estimator["hyperparameters"])
+            check_network(estimator["hyperparameters"], estimator["kind"])
             layer_shapes(*feature_shape(estimator["features"], signal), estimator["hyperparameters"])
         except ConfigError as error:
             raise ConfigError(f"{where}.{error}") from error
@@ -88,7 +90,8 @@ def _check_signal(study, name: str, estimator: Mapping) -> Signal:
         raise ConfigError(f"{where}: {estimator['signal']!r} is unknown; the simulator gives {', '.join(signals)}")
     if signal.may_be_nan:
         raise ConfigError(f"{where}: {signal.name} may be undefined (NaN), so that nothing can be trained on it")
-    for dataset in ("calibration", *study.transfer_datasets(name)):
+    asked = estimator.get("observation")
+    for dataset in ("calibration", *study.transfer_datasets(name), *([asked] if isinstance(asked, str) else ())):
         if study.signals_of(dataset).get(signal.name) != signal:
             raise ConfigError(
                 f"{where}: {signal.name} is not the same in the dataset {dataset} as in that of the training; "

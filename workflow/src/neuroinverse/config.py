@@ -11,6 +11,7 @@ import yaml
 from neuroinverse.cross import check_cross
 from neuroinverse.errors import ConfigError, require_known
 from neuroinverse.estimators.space import values_of
+from neuroinverse.rounds import expand
 from neuroinverse.search import check_searches
 from neuroinverse.study import DATASETS, Study
 
@@ -94,6 +95,8 @@ def _load(path: Path, scale: str, master_seed: int, alone: bool = False) -> Stud
     _validate(resolved, "study.schema.json", f"{path} at scale {scale}")
     # a name mistyped in a scale would be one more dataset, and the one that was meant would keep its size
     require_known(f"{path} at scale {scale}: datasets", resolved["datasets"], content["datasets"])
+    estimators, datasets = expand(resolved["estimators"], resolved["datasets"])
+    resolved |= {"estimators": estimators, "datasets": datasets}
     searches = _take_searches(resolved["estimators"], f"{path} at scale {scale}")
     extras = _take_extras(resolved["estimators"])
     for name, n in _paper_sizes(content).items():
@@ -145,7 +148,7 @@ def _resolve_networks(estimators: Mapping, source: str) -> dict:
     resolved = {}
     for name, estimator in estimators.items():
         own = dict(estimator["hyperparameters"])
-        if "conv_filter" not in own:
+        if "conv_filter" not in own and estimator["kind"] == "cnn":
             own.setdefault("network", NETWORK)
         if "network" in own:
             where = f"{source}: estimators.{name}.hyperparameters.network"
@@ -216,7 +219,7 @@ def read_space(name: str, where: str = "space") -> dict:
 
 def _hyperparameters() -> dict:
     """Schemas of the hyper-parameters, the name of a network not among them."""
-    schema = _schema("study.schema.json")["$defs"]["cnn"]["properties"]["hyperparameters"]
+    schema = _schema("study.schema.json")["$defs"]["estimator"]["properties"]["hyperparameters"]
     return {key: value for key, value in schema["properties"].items() if key != "network"}
 
 

@@ -1,14 +1,20 @@
-"""How the parameters of a dataset are chosen: drawn from the prior, on a grid, or at given points.
+"""How the parameters of a dataset are chosen: drawn from the prior, on a grid, at given points, or by a posterior.
 
 Whatever is chosen, simulation i of a dataset depends on its index and on settings alone, and draws the seed of its
 simulator as every other does.
 """
 
+import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 
-from neuroinverse.errors import ConfigError, require_known
+from neuroinverse.errors import ConfigError, NeuroinverseError, require_known
 from neuroinverse.parameters import ParameterSpace
+from neuroinverse.provenance import digest
+
+# proposed by a posterior: draws from the prior within the region that it holds likely, and draws from itself
+TRUNCATED, PREDICTIVE = "truncated", "predictive"
 
 
 def resolve(where: str, settings: Mapping, space: ParameterSpace) -> tuple[int, dict | None]:
@@ -28,6 +34,8 @@ def resolve(where: str, settings: Mapping, space: ParameterSpace) -> tuple[int, 
         ConfigError: If a grid is not full, a point lacks a parameter, or keys do not fit each other.
     """
     kind = settings.get("sampling", "random")
+    if kind in (TRUNCATED, PREDICTIVE):
+        return settings["n"], {"kind": kind, "by": settings["by"]}
     for key, belongs in (("levels", "grid"), ("points", "points")):
         if key in settings and kind != belongs:
             raise ConfigError(f"{where}.{key}: is of no use with sampling {kind}; say sampling: {belongs} or remove it")
@@ -89,7 +97,7 @@ def _points(where: str, settings: Mapping, space: ParameterSpace) -> tuple[int, 
     return n, {"kind": "points", "points": rows}
 
 
-def draw(simulation: Mapping, indices) -> tuple:
+def draw(simulation: Mapping, indices, proposal: Path | None = None) -> tuple:
     """Parameters and seeds of some simulations of a dataset.
 
     A grid is walked with the last parameter fastest. Its levels are the centres of equal cells on the parameter's
@@ -99,9 +107,13 @@ def draw(simulation: Mapping, indices) -> tuple:
     Args:
         simulation: The dataset's specification.
         indices: Indices of simulations, shape (n,).
+        proposal: What `propose` wrote, where a posterior proposes the parameters.
 
     Returns:
         Physical parameters, float64, shape (n, n_parameters), and one seed per simulation, uint64, shape (n,).
+
+    Raises:
+        NeuroinverseError: If the proposal is of another dataset.
     """
     import numpy as np
 
@@ -112,12 +124,31 @@ def draw(simulation: Mapping, indices) -> tuple:
     if sampling is None:
         return theta, seeds
     indices = np.asarray(indices)
+    if sampling["kind"] in (TRUNCATED, PREDICTIVE):
+        return _proposed(proposal, simulation)[indices], seeds
     if sampling["kind"] == "points":
         points = np.array(sampling["points"], np.float64)
         return points[indices % len(points)], seeds
     columns = [_levels(p, levels) for p, levels in zip(space.parameters, sampling["levels"], strict=True)]
     places = np.unravel_index(indices, [len(c) for c in columns])
     return np.stack([column[place] for column, place in zip(columns, places, strict=True)], axis=1), seeds
+
+
+def _proposed(path: Path | None, simulation: Mapping):
+    """Parameters that a posterior proposed, shape (n, n_parameters)."""
+    import h5py
+
+    from neuroinverse.hdf5 import text
+
+    if path is None:
+        raise NeuroinverseError(f"{simulation['dataset']}: a posterior proposes its parameters; give --proposal")
+    try:
+        with h5py.File(path) as file:
+            if digest(json.loads(text(file.attrs, "spec"))) == simulation["proposal"]:
+                return file["theta"][:]
+    except (OSError, KeyError, ValueError) as error:
+        raise NeuroinverseError(f"{path}: is no proposal ({error}); remove it and run again") from error
+    raise NeuroinverseError(f"{path}: is the proposal of another posterior or dataset; remove it and run again")
 
 
 def _levels(parameter, levels):

@@ -258,6 +258,14 @@ def join_shards(path: Path, spec: dict, shards: Sequence[Path]) -> dict[str, int
     return counts
 
 
+def is_dataset(path: Path) -> bool:
+    """Whether a file is one that `join_shards` wrote."""
+    if not h5py.is_hdf5(path):
+        return False
+    with _open(path) as file:
+        return "shards" in file and "format" in file.attrs
+
+
 class Dataset:
     """A joined dataset, read block by block.
 

@@ -11,8 +11,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 
+from neuroinverse import rounds
 from neuroinverse.checks import check_study
 from neuroinverse.errors import ConfigError
 from neuroinverse.estimators.architecture import complete
@@ -22,29 +22,10 @@ from neuroinverse.provenance import digest, file_sha256, leaves, version
 from neuroinverse.sampling import resolve
 from neuroinverse.simulators import make_simulator, mechanism_files, simulator_class
 from neuroinverse.simulators.base import Signal, Simulator, stimuli
+from neuroinverse.versions import VERSIONS
 
 # every study has these: what the folds learn from; what their stated error is fitted to; what everything is measured on
 DATASETS = ("train", "calibration", "test")
-VERSIONS = MappingProxyType(
-    {
-        "compile_mechanisms": 1,
-        "compute_kernel": 1,
-        "simulate_shard": 1,
-        "index_dataset": 1,
-        "train_fold": 2,
-        "ensemble_folds": 2,
-        "evaluate": 2,
-        "scaling": 2,
-        "transfer": 2,
-        "cross": 2,
-        "train_trial": 1,
-        "rank_trials": 1,
-        "stability": 1,
-        "network_states": 1,
-        "report": 1,
-        "report_index": 1,
-    }
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,6 +135,18 @@ class Study:
         dataset, size = self.estimator(estimator).get("dataset", "train"), estimator.partition("@")[2]
         return f"{dataset}@{size}" if size else dataset
 
+    def training_datasets(self, estimator: str) -> list[str]:
+        """All that an estimator is trained on: its dataset, and those of its further rounds."""
+        return [self.training_dataset(estimator), *self.estimator(estimator).get("further", ())]
+
+    def test_dataset(self, estimator: str) -> str:
+        """What an estimator is measured on."""
+        return self.estimator(estimator).get("test", "test")
+
+    def is_posterior(self, estimator: str) -> bool:
+        """Whether an estimator gives a posterior."""
+        return self.estimator(estimator)["kind"] == rounds.KIND
+
     def transfer_datasets(self, estimator: str) -> list[str]:
         """What `transfer` measures an estimator on: the test set, and the datasets it names."""
         return list(dict.fromkeys(["test", *self.estimator(estimator).get("transfer", ())]))
@@ -210,6 +203,8 @@ class Study:
         sampling = self.sampling(base)[1]
         if sampling:
             spec["sampling"] = sampling
+        if rounds.proposed(self, base):
+            spec["proposal"] = digest(rounds.proposal_spec(self, base))
         if "path" in section:
             spec["source_sha256"] = file_sha256(Path(section["path"]))
         if self.mechanisms:
@@ -272,20 +267,23 @@ class Study:
     def train_spec(self, estimator: str, fold: int) -> dict:
         """Specification of `train_fold`."""
         settings = self.estimator(estimator)
-        dataset = self.training_dataset(estimator)
-        return {
+        dataset, is_posterior = self.training_dataset(estimator), self.is_posterior(estimator)
+        spec = {
             "version": VERSIONS["train_fold"],
             "simulation": self.dataset_spec(dataset)["simulation"],
             "parameters": self.estimator_space(estimator).to_table(),
             "n": self.n(dataset),
             "signal": settings["signal"],
             "features": settings["features"],
-            "hyperparameters": complete(settings["hyperparameters"]),
+            "hyperparameters": complete(settings["hyperparameters"], settings["kind"]),
             "precision": settings.get("precision", "float32"),
             "folds": settings["folds"],
             "fold": fold,
             "master_seed": self.master_seed,
         }
+        if is_posterior:
+            spec |= {"kind": rounds.KIND, "rounds": [digest(self.dataset_spec(d)) for d in settings.get("further", ())]}
+        return spec
 
     def ensemble_spec(self, estimator: str) -> dict:
         """Specification of `ensemble_folds`."""
@@ -297,7 +295,9 @@ class Study:
         }
 
     def evaluate_spec(self, estimator: str) -> dict:
-        """Specification of `evaluate`."""
+        """Specification of `evaluate`, of a posterior that of `check_posterior`."""
+        if self.is_posterior(estimator):
+            return rounds.check_spec(self, estimator)
         settings = self.estimator(estimator)
         return {
             "version": VERSIONS["evaluate"],

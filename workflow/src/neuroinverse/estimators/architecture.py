@@ -31,6 +31,10 @@ DEFAULTS = {
 }
 # not among those that are filled in: a network that says nothing of them keeps the specification it had without them
 ACTIVATION, BIAS, BODY = "leaky_relu", ("conv", "fc", "output"), "plain"
+# of a flow, beside what a posterior shares with a regressor
+FLOW = {"flow_layers": 5, "flow_widths": [64, 64], "flow_bins": 8, "flow_dropout": 0.0, "fc_dims": []}
+# what only a regressor has; what only convolutions have
+HEAD, CONVOLUTIONS = ("lossName", "lastAct", "outAmpl", "head"), ("conv_repeat", "conv_padding")
 # losses that need a head gaussian
 LIKELIHOODS = ("nll", "beta_nll")
 
@@ -56,9 +60,12 @@ class Layer:
     activated: bool = True
 
 
-def complete(hyperparameters: Mapping) -> dict:
-    """The hyper-parameters with defaults filled in."""
-    return DEFAULTS | dict(hyperparameters)
+def complete(hyperparameters: Mapping, kind: str = "cnn") -> dict:
+    """The hyper-parameters of a kind of estimator with defaults filled in."""
+    if kind == "cnn":
+        return DEFAULTS | dict(hyperparameters)
+    unused = HEAD if "conv_filter" in hyperparameters else HEAD + CONVOLUTIONS
+    return {k: v for k, v in DEFAULTS.items() if k not in unused} | FLOW | dict(hyperparameters)
 
 
 def is_gaussian(hyperparameters: Mapping) -> bool:
@@ -76,16 +83,20 @@ def is_gaussian(hyperparameters: Mapping) -> bool:
     return head == "gaussian"
 
 
-def check_network(hyperparameters: Mapping) -> None:
+def check_network(hyperparameters: Mapping, kind: str = "cnn") -> None:
     """Checks that the keys go together.
 
     Args:
         hyperparameters: The study's, defaults not filled in.
+        kind: The kind of the estimator.
 
     Raises:
         ConfigError: At a key that is missing, or that the network would not use.
     """
     h = hyperparameters
+    for key in HEAD if kind == "posterior" else [k for k in FLOW if k.startswith("flow_")]:
+        if key in h:
+            raise ConfigError(f"hyperparameters.{key}: an estimator of kind {kind} does not use it; remove it")
     if is_residual(h) and "stem" not in h:
         raise ConfigError("hyperparameters: a residual body begins with a stem; add stem: {length: 16, stride: 8}")
     if "stem" in h and not is_residual(h):
@@ -133,6 +144,8 @@ def body_layers(n_samples: int, n_channels: int, hyperparameters: Mapping) -> li
     Raises:
         ConfigError: At the layer at which the input is used up.
     """
+    if "conv_filter" not in hyperparameters:
+        return [Layer("flatten", (n_samples * n_channels,), before=n_channels, activated=False)]
     h = complete(hyperparameters)
     layers, n, channels = [], n_samples, n_channels
     if is_residual(h):
@@ -174,9 +187,21 @@ def multiply_adds(n_samples: int, n_channels: int, hyperparameters: Mapping, n_o
         n_outputs: Number of parameters.
     """
     *convolutions, flat = body_layers(n_samples, n_channels, hyperparameters)
-    widths = [*flat.shape, *hyperparameters["fc_dims"], n_outputs * (1 + is_gaussian(hyperparameters))]
     total = sum(layer.shape[0] * layer.shape[1] * layer.kernel * layer.before for layer in convolutions)
-    return total + sum(a * b for a, b in itertools.pairwise(widths))
+    dense = [*flat.shape, *hyperparameters.get("fc_dims", ())]
+    if "flow_layers" in hyperparameters:
+        total += _flow_multiply_adds(dense[-1], hyperparameters, n_outputs)
+    else:
+        dense.append(n_outputs * (1 + is_gaussian(hyperparameters)))
+    return total + sum(a * b for a, b in itertools.pairwise(dense))
+
+
+def _flow_multiply_adds(condition: int, h: Mapping, n_outputs: int) -> int:
+    """Of a coupling flow: two perceptrons a layer, each of which moves one half of the parameters by the other."""
+    half = -(-n_outputs // 2)
+    # four numbers of the domain, and the widths, heights and slopes of its bins
+    widths = [half + condition, *h["flow_widths"], half * (3 * h["flow_bins"] + 3)]
+    return 2 * h["flow_layers"] * sum(a * b for a, b in itertools.pairwise(widths))
 
 
 def weights(n_samples: int, n_channels: int, hyperparameters: Mapping, n_outputs: int) -> int:

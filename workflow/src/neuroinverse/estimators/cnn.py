@@ -26,11 +26,11 @@ def feature_model(signal: Signal, features: list):
     first = split(features)[0]
     if not first:
         return None
-    inputs = _input(signal)
+    inputs = signal_input(signal)
     return keras.Model(inputs, apply_features(inputs, first, signal), name="features")
 
 
-def _input(signal: Signal):
+def signal_input(signal: Signal):
     import keras
 
     channels = signal.shape[1] if len(signal.shape) > 1 else 1
@@ -57,25 +57,48 @@ def build_models(signal: Signal, features: list, hyperparameters: dict, n_output
     """
     import keras
 
+    begin = signal_input(signal) if first is None else first.output
+    x = body(begin, signal, features, hyperparameters, fit_feature)
+    x = add_head(x, hyperparameters, n_outputs, "output" in hyperparameters.get("bias", BIAS))
+    whole = keras.Model(begin if first is None else first.input, x, name="unit_model")
+    return whole, whole if first is None else keras.Model(begin, x, name="trained_model")
+
+
+def body(begin, signal: Signal, features: list, hyperparameters: dict, fit_feature):
+    """Builds a network up to its last hidden layer; features alone where it has neither convolutions nor dense layers.
+
+    Args:
+        begin: What the graph begins with: the signal, or what `feature_model` makes of it.
+        signal: The signal.
+        features: The study's feature chain.
+        hyperparameters: Complete hyper-parameters.
+        fit_feature: See `apply_features`; it is given what the graph begins with.
+
+    Returns:
+        The last hidden layer, shape (batch, width).
+
+    Raises:
+        ConfigError: If pooling uses up the input, naming the layer.
+    """
+    import keras
+
     h = hyperparameters
-    layer_shapes(*feature_shape(features, signal), h)
     activation = {"leaky_relu": keras.layers.LeakyReLU, "relu": keras.layers.ReLU}[h.get("activation", ACTIVATION)]
     bias = {kind: kind in h.get("bias", BIAS) for kind in BIAS}
-    begin = _input(signal) if first is None else first.output
     x = apply_features(begin, split(features)[1], signal, fit_feature)
     if "augment" in h:
         # of training alone: a prediction passes it unchanged
         x = keras.layers.GaussianNoise(h["augment"]["noise"], name="noise")(x)
-    x = _residual_body(x, h, activation) if is_residual(h) else _plain_body(x, h, activation, bias["conv"])
+    if "conv_filter" in h:
+        layer_shapes(*feature_shape(features, signal), h)
+        x = _residual_body(x, h, activation) if is_residual(h) else _plain_body(x, h, activation, bias["conv"])
     x = keras.layers.Flatten(name="flatten")(x)
     for i, width in enumerate(h["fc_dims"], start=1):
         x = keras.layers.Dense(width, use_bias=bias["fc"], name=f"fc_{i}")(x)
         x = activation()(x)
         if h["dropFrac"] > 0:
             x = keras.layers.Dropout(h["dropFrac"], name=f"drop_{i}")(x)
-    x = add_head(x, h, n_outputs, bias["output"])
-    whole = keras.Model(begin if first is None else first.input, x, name="unit_model")
-    return whole, whole if first is None else keras.Model(begin, x, name="trained_model")
+    return x
 
 
 def _plain_body(x, h: dict, activation, bias: bool):

@@ -120,6 +120,56 @@ CROSS = {
     ),
 }
 
+# of neural posteriors; two have names of their own, since coverage and pairs are other figures
+POSTERIOR = {
+    "marginals": (
+        "Posterior of each parameter",
+        "Distribution of each parameter given the observation, over the range of the prior, relative to the prior's "
+        "density (dashed, 1). Above it the observation makes a value more probable than it was, below it less. "
+        "Vertical lines mark single parameter sets, such as the truth where it is known.",
+    ),
+    "posterior_pairs": (
+        "Posterior of pairs of parameters",
+        "Below the diagonal the joint distribution of two parameters given the observation, with the outlines of the "
+        "smallest regions that hold 50 % and 90 % of it; above the diagonal their correlation; on the diagonal single "
+        "parameters. Dots mark single parameter sets in the colours of the legend.",
+    ),
+    "conditional_pairs": (
+        "Conditional posterior of pairs of parameters",
+        "Distribution of one parameter (diagonal) and of two given the observation, where all others are held at the "
+        "point that is marked. Narrow ridges are parameters that compensate each other. Below, the correlation of two "
+        "parameters with all others held, averaged over points of the posterior.",
+    ),
+    "sbc": (
+        "Ranks of the truth",
+        "Distribution function of the truth's rank among the posterior's samples, less that of uniform ranks, over "
+        "the test set (simulation-based calibration). Curves of exact posteriors stay in the grey band, all of them "
+        "in 95 % of cases; red ones leave it. Above on the left and below on the right the posterior is too narrow, "
+        "the other way round too wide; all above it is too high, all below too low.",
+    ),
+    "posterior_coverage": (
+        "Expected coverage",
+        "How often the truth lies within a region of all parameters together, against how often it should. Left: "
+        "regions of highest posterior density; below the diagonal posteriors are too narrow. Right: the share of "
+        "samples nearer to a random point than the truth (TARP); above on the left and below on the right of the "
+        "diagonal they are too narrow. Grey: where 95 % of exact posteriors lie at each level.",
+    ),
+    "predictive": (
+        "Predictions from the posterior",
+        "The observation, and simulations with parameters from its posterior, each kind on a line of its own. Below, "
+        "features of many simulations less those of the observation, in standard deviations over the training set: "
+        "median, middle 50 % and 95 %. Dots are the single simulations of the same colour, triangles those beyond the "
+        "axis. Undefined: the share of simulations that lack a feature, or that the observation lacks it.",
+    ),
+    "contraction": (
+        "Contraction and z-score",
+        "Every test observation by how much its posterior is narrower than the prior (1: all, 0: not at all) and by "
+        "how far its mean is from the truth in its own standard deviations. On the right near zero the data inform "
+        "and the answer is right, on the left they say nothing; beyond the grey band on the right the posterior is "
+        "too sure.",
+    ),
+}
+
 # of the verb scaling, where a study asks for it
 SCALING = (
     "Error against training size",

@@ -9,6 +9,7 @@ import keras
 
 from neuroinverse.features import channel_indices, window_samples
 from neuroinverse.features.spectrum import log_power, welch
+from neuroinverse.features.summary import step_statistics
 from neuroinverse.features.voltage import log_voltage, voltage_derivatives
 from neuroinverse.simulators.base import Signal
 
@@ -24,15 +25,15 @@ def apply_features(x, features: Sequence[Mapping], signal: Signal, fit: Callable
             apart; gives mean and variance over the training set, per channel, or per bin and channel.
 
     Returns:
-        Features, shape (batch, time' or frequency, channel).
+        Features, shape (batch, time', frequency or statistic, channel).
     """
-    begin, n = x, x.shape[1]
+    begin, n, t0_ms = x, x.shape[1], signal.t0_ms
     for feature in features:
         ((name, settings),) = feature.items()
         if name == "window":
-            kept = window_samples(settings, signal.dt_ms, signal.t0_ms, n)
+            kept = window_samples(settings, signal.dt_ms, t0_ms, n)
             x = keras.layers.Cropping1D((kept.start, n - kept.stop), name="window")(x)
-            n = kept.stop - kept.start
+            n, t0_ms = kept.stop - kept.start, t0_ms + kept.start * signal.dt_ms
         elif name == "channels":
             x = keras.ops.take(x, channel_indices(settings, signal.channels), axis=-1)
         elif name == "log_voltage":
@@ -41,6 +42,8 @@ def apply_features(x, features: Sequence[Mapping], signal: Signal, fit: Callable
             x = voltage_derivatives(x, settings, signal.dt_ms)
         elif name == "welch":
             x = welch(x, settings, signal.dt_ms)
+        elif name == "step_statistics":
+            x = step_statistics(x, settings, signal.dt_ms, t0_ms)
         elif name == "log_power":
             x = log_power(x)
         elif name == "standardize":

@@ -16,6 +16,7 @@ SIMULATORS = {
     "hh_point": "hh_point:HHPoint",
     "izhikevich": "izhikevich:Izhikevich",
     "mainen": "mainen:Mainen",
+    "pospischil": "pospischil:Pospischil",
 }
 
 MECHANISMS = Path(__file__).parent / "mechanisms"

@@ -10,6 +10,7 @@ from neuroinverse.errors import ConfigError
 from neuroinverse.estimators.ensemble import Ensemble
 from neuroinverse.evaluation.calibration import ErrorModel
 from neuroinverse.files import atomic
+from neuroinverse.traces import read_at_sampling
 
 
 def run(
@@ -47,10 +48,7 @@ def run(
     files = sorted(model.glob("fold-*/model.keras")) if model.is_dir() else [model]
     ensemble = Ensemble(files)
     errors = _error_model(model, level)
-    names, traces, time_ms = _read(input, ensemble.signal, dataset)
-    if time_ms is not None:
-        dt_ms, start_ms = float(np.diff(time_ms).mean()), float(time_ms[0])
-    signals = _resample(traces, ensemble.signal, dt_ms or ensemble.signal["dt_ms"], start_ms, input)
+    names, signals = read_at_sampling(input, ensemble.signal, dt_ms, start_ms, dataset)
     predictions = ensemble.predict(signals)
     space = ensemble.parameters
     errors = errors or ErrorModel.nothing(len(space.parameters))
@@ -117,71 +115,3 @@ def _error_model(model: Path, level: float) -> ErrorModel | None:
             f"not {level:g}. Ask for a lower level, or enlarge the calibration dataset"
         )
     return errors
-
-
-def _read(path: Path, signal: dict, dataset: str | None) -> tuple[list[str], np.ndarray, np.ndarray | None]:
-    """Names, traces of shape (n, time[, channel]), and time (ms) where the file has it."""
-    if not path.is_file():
-        raise ConfigError(f"{path} does not exist")
-    time_ms, channels = None, (*signal["shape"], 1)[1]
-    try:
-        if path.suffix == ".csv":
-            table = pd.read_csv(path)
-            if "time_ms" in table:
-                time_ms = table.pop("time_ms").to_numpy(float)
-            if len(table.columns) % channels:
-                raise ConfigError(
-                    f"{path}: has {len(table.columns)} columns of samples; {signal['name']} has {channels} channels, "
-                    "each a column"
-                )
-            names, traces = [str(c) for c in table.columns[::channels]], table.to_numpy(float).T
-            if channels > 1:
-                traces = traces.reshape(-1, channels, len(table)).transpose(0, 2, 1)
-        elif path.suffix == ".npy":
-            traces = _of_channels(np.load(path), channels)
-            names = [str(i) for i in range(len(traces))]
-        elif path.suffix in (".h5", ".hdf5"):
-            import h5py
-
-            with h5py.File(path) as file:
-                traces = _of_channels(file[dataset or f"signals/{signal['name']}"][:], channels)
-                names = [str(i) for i in (file["index"][:] if "index" in file and not dataset else range(len(traces)))]
-        else:
-            raise ConfigError(f"{path}: expected .csv, .npy or .h5")
-    except (ValueError, KeyError, OSError) as error:
-        raise ConfigError(f"{path}: cannot be read as traces ({error})") from error
-    if (
-        not len(traces)
-        or traces.ndim > 3
-        or traces.shape[2:] not in ((channels,), () if channels == 1 else (channels,))
-    ):
-        raise ConfigError(
-            f"{path}: holds an array of shape {traces.shape}; expected (traces, time)"
-            + (f", with {channels} channels (traces, time, {channels})" if channels > 1 else "")
-        )
-    if not np.isfinite(traces).all():
-        raise ConfigError(f"{path}: holds values that are not finite (or a header is missing); clean the traces first")
-    return names, traces, time_ms
-
-
-def _of_channels(array: np.ndarray, channels: int) -> np.ndarray:
-    """An array with the axis of traces that one trace alone may lack."""
-    return array[None] if array.ndim == (2 if channels > 1 else 1) else array
-
-
-def _resample(traces: np.ndarray, signal: dict, dt_ms: float, start_ms: float, source: Path) -> np.ndarray:
-    """The trained window at the trained sampling, by linear interpolation where the sampling differs."""
-    n, dt, t0 = signal["shape"][0], signal["dt_ms"], signal["t0_ms"]
-    given = start_ms + np.arange(traces.shape[1]) * dt_ms
-    wanted = t0 + np.arange(n) * dt
-    if traces.shape[1] == n and abs(dt_ms - dt) < 1e-9 and start_ms == 0.0:
-        return traces  # just the window
-    if wanted[0] < given[0] - dt / 2 or wanted[-1] > given[-1] + dt / 2:
-        raise ConfigError(
-            f"{source}: spans {given[0]:g} to {given[-1]:g} ms at {dt_ms:g} ms; the estimator needs {wanted[0]:g} to "
-            f"{wanted[-1]:g} ms ({n} samples at {dt:g} ms) of {signal['name']} in {signal['unit']}. "
-            "Give --dt-ms and --start-ms, or record the whole protocol"
-        )
-    columns = traces.reshape(len(traces), len(given), -1).transpose(0, 2, 1)
-    resampled = np.array([[np.interp(wanted, given, column) for column in trace] for trace in columns])
-    return resampled.transpose(0, 2, 1).reshape(len(traces), n, *traces.shape[2:])

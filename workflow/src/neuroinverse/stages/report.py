@@ -4,9 +4,10 @@ import base64
 import json
 import math
 import struct
+from dataclasses import asdict
 from pathlib import Path
 
-from neuroinverse.evaluation.captions import CAPTIONS, NETWORK, TRANSFER
+from neuroinverse.evaluation.captions import CAPTIONS, NETWORK, POSTERIOR, TRANSFER
 from neuroinverse.evaluation.network import STATES
 from neuroinverse.evaluation.style import DPI, duration, exact, number, unit_text
 from neuroinverse.files import atomic
@@ -61,11 +62,13 @@ def run(
     spaces = [ParameterSpace.from_table(e["parameters"]) for e in spec["evaluations"]]
     contents = (json.loads(Path(path).read_text(encoding="utf-8")) for path in transfers or ())
     transferred = {content["estimator"]: content for content in contents}
-    estimators = [
-        estimator_section(name, evaluation, Path(folder), space, spec["settings"])
-        | {"transfer": transfer_section(transferred.get(name), Path(folder))}
-        for name, evaluation, folder, space in zip(spec["estimators"], evaluations, figures, spaces, strict=True)
-    ]
+    estimators = []
+    for name, evaluation, folder, space in zip(spec["estimators"], evaluations, figures, spaces, strict=True):
+        if evaluation["kind"] == "posterior":
+            estimators.append(posterior_section(name, evaluation, Path(folder), space, spec["settings"]))
+        else:
+            section = estimator_section(name, evaluation, Path(folder), space, spec["settings"])
+            estimators.append(section | {"transfer": transfer_section(transferred.get(name), Path(folder))})
     # a column of zeros tells nothing where there is no network
     counted = [row["status_counts"] for row in table]
     shown = dict.fromkeys(s for counts in counted for s in counts if s != "silent" or any(c.get(s) for c in counted))
@@ -76,6 +79,8 @@ def run(
         date=max((e["provenance"].get("date", "")[:10] for e in evaluations), default=""),
         headline=headline(evaluations, spec["settings"], data[0], len({n for space in spaces for n in space.names})),
         estimators=estimators,
+        posteriors=[e for e in estimators if e["posterior"]],
+        regressors=[e for e in estimators if not e["posterior"]],
         network=network_section(Path(network)) if network else None,
         departures=spec.get("departures", []),
         datasets=table,
@@ -220,6 +225,32 @@ def estimator_section(name: str, metrics: dict, folder: Path, space: ParameterSp
         "parameters": rows,
         "figures": embedded_figures(folder),
         "unpredicted": metrics.get("n_unpredicted", 0),
+        "posterior": False,
+    }
+
+
+def posterior_section(name: str, metrics: dict, folder: Path, space: ParameterSpace, settings: dict) -> dict:
+    """What the template shows of one posterior; arguments as of `estimator_section`."""
+    rows, contraction = [], metrics["posterior"]["contraction"]["parameters"]
+    for p in space.parameters:
+        at = metrics["observation"][p.name]
+        rows.append({**asdict(p), **metrics["parameters"][p.name], **contraction[p.name], **at, "name": p.name})
+    gain, percent = metrics["posterior"]["log_prob"]["gain_nats"], 50 * math.sqrt(metrics["mse_unit"])
+    verdicts = [check["verdict"] for check in metrics["checks"]]
+    counts = [f"{verdicts.count(v)} {v}" for v in ("pass", "warn", "fail") if v in verdicts]
+    own = settings["estimators"].get(name, {})
+    return {
+        "name": name,
+        "metrics": metrics,
+        "sentence": f"a truth gains {number(gain)} nats over the prior, the posterior mean errs by {number(percent, 2)} % "
+        f"of the prior's range; {len(verdicts)} checks: {', '.join(counts)}.",
+        "parameters": rows,
+        "truth": any(row["truth"] is not None for row in rows),
+        "percent_of_range": percent,
+        "draws": metrics["posterior"]["test_set"]["n_samples"],
+        "truncated": "test" in own,
+        "figures": embedded_figures(folder, POSTERIOR | {"learning_curves": CAPTIONS["learning_curves"]}),
+        "posterior": True,
     }
 
 

@@ -19,7 +19,12 @@ from neuroinverse.simulators import make_simulator
 
 
 def run(
-    spec: dict, output: Path, threads: int = 1, library: Path | None = None, kernel: Path | None = None
+    spec: dict,
+    output: Path,
+    threads: int = 1,
+    library: Path | None = None,
+    kernel: Path | None = None,
+    proposal: Path | None = None,
 ) -> dict[str, int]:
     """Simulates [start, stop) of a dataset.
 
@@ -29,6 +34,7 @@ def run(
         threads: Worker processes.
         library: Compiled mechanisms, where the simulator has some.
         kernel: What `compute_kernel` made, where the simulator needs it.
+        proposal: What `propose` wrote, where a posterior proposes the parameters.
 
     Returns:
         Number of simulations by status name.
@@ -37,7 +43,7 @@ def run(
         NeuroinverseError: If a worker process dies.
     """
     simulation, indices = spec["simulation"], np.arange(spec["start"], spec["stop"])
-    theta, seeds = sampling.draw(simulation, indices)
+    theta, seeds = sampling.draw(simulation, indices, proposal)
     simulator = make_simulator(simulation)
     signals = simulator.signals
     seconds = 0.0

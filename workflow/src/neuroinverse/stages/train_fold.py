@@ -9,19 +9,26 @@ import numpy as np
 from neuroinverse.estimators.architecture import is_gaussian
 from neuroinverse.estimators.modelfile import save_model
 from neuroinverse.estimators.trace_range import TRACES, TraceRange
+from neuroinverse.joined import JoinedDatasets
 from neuroinverse.parameters import ParameterSpace, seed_sequence
 from neuroinverse.provenance import collect
 from neuroinverse.shards import Dataset
 
 
 def run(
-    spec: dict, dataset: Path, output: Path, history: Path, threads: int = 1, gpus: int = 0, memory_mb: float = 2000
+    spec: dict,
+    dataset: list[Path],
+    output: Path,
+    history: Path,
+    threads: int = 1,
+    gpus: int = 0,
+    memory_mb: float = 2000,
 ) -> dict:
     """Trains a fold, or goes on with it after a kill.
 
     Args:
         spec: Specification of the training.
-        dataset: The training dataset.
+        dataset: The training dataset; with those of the rounds so far, of a posterior of several.
         output: The saved estimator (.keras).
         history: CSV of the epochs.
         threads: CPU threads.
@@ -50,7 +57,7 @@ class Trained:
 
 def train(
     spec: dict,
-    dataset: Path,
+    datasets: list[Path],
     folder: Path,
     stream: tuple[str, int],
     history: Path,
@@ -63,8 +70,8 @@ def train(
 
     Args:
         spec: What is trained: `simulation`, `parameters`, `signal`, `features`, `hyperparameters`, `precision`,
-            `folds`, `fold`, `master_seed`.
-        dataset: The training dataset.
+            `folds`, `fold`, `master_seed`, and `kind` where it is not a regressor.
+        datasets: The training dataset, or several that are joined.
         folder: Folder of its results, where its checkpoint is kept.
         stream: What its random numbers are for, and its index there.
         history: CSV of the epochs to write.
@@ -82,20 +89,22 @@ def train(
     study, (purpose, index) = spec["simulation"]["study"], stream
     seed = int(seed_sequence(spec["master_seed"], f"{study}/{purpose}", index).generate_state(1)[0] >> 1)
     scope = devices.use_devices(gpus, spec["precision"], threads, seed)
-    from neuroinverse.estimators import cnn, heads, streaming, training
+    from neuroinverse.estimators import cnn, heads, posterior, streaming, training
 
-    data_file = Dataset(dataset)
+    data_file = JoinedDatasets([Dataset(path) for path in datasets])
+    is_posterior = spec.get("kind") == "posterior"
+    family, kept = (posterior, posterior.PairedData) if is_posterior else (cnn, streaming.FoldData)
     parameters = ParameterSpace.from_table(spec["parameters"])
     signal, h = data_file.signals[spec["signal"]], spec["hyperparameters"]
     with scope:
         first = cnn.feature_model(signal, spec["features"])
-        data = streaming.FoldData(
-            data_file, signal.name, parameters, spec["folds"], spec["fold"], memory_mb * 1e6, seed, first
-        )
+        data = kept(data_file, signal.name, parameters, spec["folds"], spec["fold"], memory_mb * 1e6, seed, first)
+        if spec.get("rounds"):
+            posterior.require_all(data)
         statistics = cnn.feature_statistics(data.training_features)
         n_outputs = len(parameters.parameters)
-        whole, model = cnn.build_models(signal, spec["features"], h, n_outputs, statistics, first)
-        model.compile(cnn.make_optimizer(h), heads.loss(h))
+        whole, model = family.build_models(signal, spec["features"], h, n_outputs, statistics, first)
+        model.compile(cnn.make_optimizer(h), posterior.loss if is_posterior else heads.loss(h))
         checkpoint = training.Checkpoint(folder / "checkpoint", spec)
         state = training.fit(model, data, h, checkpoint)
         metadata = {
@@ -110,19 +119,22 @@ def train(
             },
             "features": spec["features"],
             "spec": spec,
-            "outputs": ["parameters", "sd_unit"] if is_gaussian(h) else ["parameters"],
+            "outputs": ["gain"] if is_posterior else ["parameters", "sd_unit"] if is_gaussian(h) else ["parameters"],
             "n_train": data.n_train,
             "n_validation": data.n_validation,
+            **({"n_undefined": data.n_undefined} if is_posterior else {}),
             "n_weights": int(whole.count_params()),
             "epochs": state.epoch,
             "best_epoch": state.best_epoch,
             "train_seconds": round(state.seconds, 3),
-            "validation_rmse_unit": _validation_rmse(model, data),
+            "validation_loss": state.best_loss if data.n_validation else None,
+            "validation_rmse_unit": None if is_posterior else _validation_rmse(model, data),
             "provenance": collect(spec),
         }
         if output is not None:
             trace_range = TraceRange.fit(data.training_signals(TRACES))
-            save_model(cnn.to_physical_model(whole, parameters), metadata, output, trace_range)
+            saved = whole if is_posterior else cnn.to_physical_model(whole, parameters)
+            save_model(saved, metadata, output, trace_range)
     training.write_history(state.history, history)
     checkpoint.remove()
     return Trained(metadata, state)

@@ -112,7 +112,7 @@ def _train(found: dict, spec: dict, data: Dataset, folder: Path, history: Path, 
         "multiply_adds": architecture.multiply_adds(*shape, h, n_outputs),
     }
     try:
-        done = train(found, data.path, folder, _stream(found), history, None, *machine)
+        done = train(found, [data.path], folder, _stream(found), history, None, *machine)
     except DivergedError as error:
         write_history(error.state.history, history)
         result |= {"status": "diverged", "message": str(error), **_course(error.state, h)}

@@ -1,0 +1,36 @@
+"""The observation that a posterior is asked about: the first simulation of a dataset, or a recording."""
+
+from pathlib import Path
+
+import numpy as np
+
+from neuroinverse.errors import NeuroinverseError
+from neuroinverse.shards import OK, Dataset, is_dataset
+from neuroinverse.traces import read_at_sampling
+
+
+def read_observation(path: Path, signal: dict) -> np.ndarray:
+    """Reads the observation.
+
+    Args:
+        path: A dataset of this project, or a file of traces, of which the first is taken.
+        signal: What the posterior takes, as its file describes it.
+
+    Returns:
+        The signal in physical units, shape (1, time[, channel]).
+
+    Raises:
+        ConfigError: If a recording cannot be read or does not cover what the posterior takes.
+        NeuroinverseError: If the simulation failed.
+    """
+    if not is_dataset(path):
+        return read_at_sampling(path, signal)[1][:1]
+    data = Dataset(path)
+    if data.status(0, 1)[0] != OK:
+        raise NeuroinverseError(f"{path}: the simulation that is the observation failed; change its parameters")
+    return data.signal(signal["name"], 0, 1)
+
+
+def true_parameters(path: Path, names: tuple[str, ...]) -> np.ndarray | None:
+    """Physical parameters behind the observation, shape (K,); None of a recording."""
+    return Dataset(path).theta(0, 1, names)[0] if is_dataset(path) else None

@@ -1,0 +1,127 @@
+"""posterior: draws from the posterior of traces of the user's."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from neuroinverse.errors import ConfigError
+from neuroinverse.estimators.posterior import Posterior
+from neuroinverse.evaluation import posterior_figures, style
+from neuroinverse.files import atomic
+from neuroinverse.traces import read_at_sampling
+
+
+def run(
+    model: Path,
+    input: Path,
+    output: Path,
+    samples: int = 10_000,
+    summary: Path | None = None,
+    figure: Path | None = None,
+    dt_ms: float | None = None,
+    start_ms: float = 0.0,
+    dataset: str | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Draws from the posteriors of recorded traces.
+
+    Args:
+        model: A posterior's folder, with fold-*/model.keras and metrics.json.
+        input: Traces in the unit of the training signal, as for `predict`.
+        output: Parquet to write: trace, the parameters in physical units, gain_nats (log density over that of
+            the prior).
+        samples: Draws per trace.
+        summary: CSV to write; standard output when None.
+        figure: PNG to write, all pairs of parameters of the first trace.
+        dt_ms: Sampling interval of the input (ms); that of the training when None.
+        start_ms: Time in the protocol (ms) of the input's first sample.
+        dataset: Path of the array in an .h5 file of another origin.
+        seed: Seed of the draws.
+
+    Returns:
+        The summary, one row per trace and parameter: trace, parameter, unit, mean, sd, q05, median, q95,
+        sd_over_prior_sd, score, warning.
+
+    Raises:
+        ConfigError: If the input cannot be read, does not cover what the posterior takes, or a feature is undefined in
+            every trace.
+    """
+    files = sorted(model.glob("fold-*/model.keras"))
+    if not files:
+        raise ConfigError(f"{model}: has no fold-*/model.keras; give the folder of a posterior")
+    if samples < 2:
+        raise ConfigError(f"--samples: {samples}; expected two or more")
+    posterior = Posterior(files)
+    names, signals = read_at_sampling(input, posterior.signal, dt_ms, start_ms, dataset)
+    threshold, score = _threshold(model), posterior.score(signals)
+    conditions = posterior.conditions(signals)
+    answered = np.all([np.isfinite(c).all(axis=1) for c in conditions], axis=0)
+    for name in (n for n, ok in zip(names, answered, strict=True) if not ok):
+        print(f"{input}: a feature is undefined in trace {name}; it has no posterior", file=sys.stderr)
+    if not answered.any():
+        raise ConfigError(f"{input}: a feature is undefined in every trace, so that none has a posterior")
+    space, rows, draws = posterior.parameters, [], []
+    for i in np.flatnonzero(answered):
+        own = [c[i : i + 1] for c in conditions]
+        noise = np.random.default_rng([seed, i]).standard_normal((1, samples, len(space.names)))
+        unit = posterior.sample(own, noise)
+        physical = space.to_physical(unit[0])
+        draws.append(pd.DataFrame({"trace": names[i], **dict(zip(space.names, physical.T, strict=True))}))
+        draws[-1]["gain_nats"] = posterior.gain(unit, own)[0]
+        warned = bool(score[i] > threshold)
+        rows += [{"trace": names[i], **row, "score": score[i], "warning": warned} for row in summarise(space, unit[0])]
+        if figure is not None and len(draws) == 1:
+            style.save(posterior_figures.pairs(space, unit[0]), figure)
+        if warned:
+            print(
+                f"trace {names[i]} is unlike the training traces (score {score[i]:.3g}; 1 % of simulations are above "
+                f"{threshold:.3g}): do not trust its posterior",
+                file=sys.stderr,
+            )
+    with atomic(output) as temporary:
+        pd.concat(draws, ignore_index=True).to_parquet(temporary, index=False)
+    table = pd.DataFrame(rows)
+    if summary is None:
+        table.to_csv(sys.stdout, index=False, float_format="%.6g")
+    else:
+        with atomic(summary) as temporary:
+            table.to_csv(temporary, index=False)
+    return table
+
+
+def summarise(space, unit: np.ndarray) -> list[dict]:
+    """What draws of a posterior say of each parameter, in its unit.
+
+    Args:
+        space: The K parameters.
+        unit: Draws, unit parameters, shape (S, K).
+
+    Returns:
+        For each parameter `parameter`, `unit`, `mean`, `sd`, `q05`, `median`, `q95`, and `sd_over_prior_sd`, of unit
+        parameters: 1 where the prior stays as it is.
+    """
+    physical = space.to_physical(unit)
+    ends = np.quantile(physical, (0.05, 0.5, 0.95), axis=0)
+    return [
+        {
+            "parameter": p.name,
+            "unit": p.unit,
+            "mean": float(physical[:, k].mean()),
+            "sd": float(physical[:, k].std()),
+            **{key: float(ends[row, k]) for row, key in enumerate(("q05", "median", "q95"))},
+            "sd_over_prior_sd": float(unit[:, k].std() * np.sqrt(3)),
+        }
+        for k, p in enumerate(space.parameters)
+    ]
+
+
+def _threshold(model: Path) -> float:
+    """Score above which a trace is warned of; infinite, and said, where the folder does not tell."""
+    file = model / "metrics.json"
+    if not file.is_file():
+        print(f"{model}: no metrics.json there, so that no trace is warned of", file=sys.stderr)
+        return np.inf
+    return json.loads(file.read_text())["warning_threshold"]
