@@ -4,7 +4,8 @@ python benchmarks/sbi_peer.py input.npz output.npz [maf|nsf]
 
 Input: x_train (N, F) and x_test (n, F), features; u_train (N, K) and u_test (n, K), unit parameters in [-1, 1]. The
 flow learns logits of the prior box, so that no mass lies outside of it; everything else is sbi's default. Output:
-gain_test (n,), log density of the truth over that of the prior (nats); above (n,), share of draws of higher density than the
+gain_test (n,), log density of the truth over that of the prior (nats);
+above (n,), share of draws of higher density than the
 truth; seconds and cpu_seconds of the training, epochs.
 """
 

@@ -115,7 +115,7 @@ def figure(name, folder="{estimator}", within="figures"):
 # of a posterior, beside its learning curves
 POSTERIOR_FIGURES = [
     "marginals",
-    "pairs",
+    "posterior_pairs",
     "conditional_pairs",
     "predictive",
     "sbc",

@@ -2,9 +2,9 @@
 
 A posterior may be trained in rounds (truncated sequential neural posterior estimation, Deistler et al. 2022,
 arXiv:2210.04815). Round 1 is the estimator itself, trained on simulations of the prior. Round r of the estimator P is
-the estimator P_round_r: it is trained on the simulations of all rounds so far, those of its own drawn from the prior within
-the region that the round before holds likely at the observation. The loss needs no correction: within the region every
-proposal is proportional to the prior.
+the estimator P_round_r: it is trained on the simulations of all rounds so far, those of its own drawn from the prior
+within the region that the round before holds likely at the observation. The loss needs no correction: within the region
+every proposal is proportional to the prior.
 
 Datasets that follow: P_round_r; P_round_r_test, other draws from the same region, for its checks; and for every round
 its predictive dataset, simulations of draws from its posterior at the observation. `propose` writes their parameters.

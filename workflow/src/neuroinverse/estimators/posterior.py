@@ -1,8 +1,8 @@
 """Neural posteriors: a normalizing flow over the parameters, conditioned on what a body makes of the signal.
 
 The flow is BayesFlow's coupling flow with rational-quadratic splines (Durkan et al. 2019, arXiv:1906.04032). It lives
-in probits of the prior: z = Φ⁻¹((u + 1) / 2) of unit parameters u is standard normal under the prior, so that no mass can
-lie outside the box, and a flow that has learnt nothing is the prior itself. What is trained and told is the gain
+in probits of the prior: z = Φ⁻¹((u + 1) / 2) of unit parameters u is standard normal under the prior, so that no mass
+can lie outside the box, and a flow that has learnt nothing is the prior itself. What is trained and told is the gain
 
     log q(u | signal) − log p(u) = log q_z(z | signal) − log N(z; 0, 1),   in nats,
 

@@ -262,7 +262,7 @@ def _draw(folder: Path, space, measured, answer: dict, points: dict, probe, draw
     marked = points | {"mode": answer["mode"]}
     drawings = {
         "marginals": lambda: posterior_figures.marginals(space, {"posterior": answer["unit"]}, marked),
-        "pairs": lambda: posterior_figures.pairs(space, answer["unit"], marked),
+        "posterior_pairs": lambda: posterior_figures.pairs(space, answer["unit"], marked),
         "conditional_pairs": lambda: posterior_figures.conditional_pairs(space, answer["mode"], **answer["grids"]),
         "predictive": lambda: posterior_figures.predictive(
             time_ms, drawn["observed"], drawn["predicted"], signal["unit"], drawn["features"]

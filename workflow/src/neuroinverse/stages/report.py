@@ -242,8 +242,8 @@ def posterior_section(name: str, metrics: dict, folder: Path, space: ParameterSp
     return {
         "name": name,
         "metrics": metrics,
-        "sentence": f"a truth gains {number(gain)} nats over the prior, the posterior mean errs by {number(percent, 2)} % "
-        f"of the prior's range; {len(verdicts)} checks: {', '.join(counts)}.",
+        "sentence": f"a truth gains {number(gain)} nats over the prior, the posterior mean errs by "
+        f"{number(percent, 2)} % of the prior's range; {len(verdicts)} checks: {', '.join(counts)}.",
         "parameters": rows,
         "truth": any(row["truth"] is not None for row in rows),
         "percent_of_range": percent,
