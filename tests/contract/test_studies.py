@@ -14,6 +14,7 @@ from neuroinverse.cross import cross_spec
 from neuroinverse.estimators.architecture import complete, layer_shapes
 from neuroinverse.features import feature_shape
 from neuroinverse.provenance import canonical
+from neuroinverse.rounds import proposal_spec, proposed
 from neuroinverse.scaling import scaled, scaling_spec
 from neuroinverse.simulators import simulator_class
 from neuroinverse.study import Study
@@ -37,13 +38,16 @@ def specifications(study):
     specs |= {(d, s): study.shard_spec(d, s) for d in study.datasets for s in study.shards(d)[:2]}
     for e in study.estimators:
         specs |= {(e, fold): study.train_spec(e, fold) for fold in study.folds(e)}
-        specs |= {(e, "ensemble"): study.ensemble_spec(e), (e, "evaluate"): study.evaluate_spec(e)}
+        specs[e, "evaluate"] = study.evaluate_spec(e)
+        if not study.is_posterior(e):
+            specs[e, "ensemble"] = study.ensemble_spec(e)
         if study.estimator(e).get("scaling"):
             specs[e, "scaling"] = scaling_spec(study, e)
         if study.estimator(e).get("transfer"):
             specs[e, "transfer"] = study.transfer_spec(e)
         if study.extras.get(e, {}).get("cross"):
             specs[e, "cross"] = cross_spec(study, e)
+    specs |= {(d, "proposal"): proposal_spec(study, d) for d in study.datasets if proposed(study, d)}
     if study.needs_kernel:
         specs["kernel"] = study.kernel_spec()
     return specs | {"report": study.report_spec()}
@@ -129,7 +133,7 @@ def test_estimators_fit_their_signals(path, scale):
         assert 0 < n <= signal.shape[0]
         shapes = layer_shapes(n, channels, settings["hyperparameters"])
         assert shapes[-1][0] == "flatten" and shapes[-1][1][0] > 0
-        hyperparameters = complete(settings["hyperparameters"])
+        hyperparameters = complete(settings["hyperparameters"], settings["kind"])
         assert study.n(study.training_dataset(name)) // max(study.folds(name)[-1] + 1, 1) > 0
         assert hyperparameters["epochs"] >= 1 and hyperparameters["batch_size"] >= 1
         if "published" in settings:
@@ -158,7 +162,9 @@ def test_each_step_depends_on_what_it_should(path):
     def question(settings):
         settings["question"] += " Really?"
 
-    simulations = {n for n in specifications(base) if n in base.datasets or n[0] in base.datasets}
+    # what a posterior proposes is of what it has learnt
+    drawn = {d for d in base.datasets if not proposed(base, d)}
+    simulations = {n for n in specifications(base) if n in drawn or n[0] in drawn}
     assert changed(lambda settings: None) == set()
     assert changed(question) == {"report"}
     everything = set(specifications(base))

@@ -40,7 +40,8 @@ def test_smoke_run(smoke, name):
         joined = Dataset(results / "dataset" / f"{dataset}.h5")
         assert joined.n == study.n(dataset) and joined.n_failed == 0 and joined.seconds_core > 0
     for estimator in study.estimators:
-        _check_estimator(study, estimator, results)
+        check = _check_posterior if study.is_posterior(estimator) else _check_estimator
+        check(study, estimator, results)
 
 
 def _check_estimator(study, estimator, results):
@@ -70,6 +71,27 @@ def _check_estimator(study, estimator, results):
         history = pd.read_csv(folder / f"fold-{fold}" / "history.csv")
         assert len(history) == study.estimator(estimator)["hyperparameters"]["epochs"]
         assert history["loss"].notna().all() and history["val_loss"].notna().all() == several
+
+
+def _check_posterior(study, estimator, results):
+    folder, space = results / estimator, study.estimator_space(estimator)
+    metrics, draws = json.loads((folder / "metrics.json").read_text()), pd.read_parquet(folder / "samples.parquet")
+    assert list(draws.columns) == [*space.names, "gain_nats"] and np.isfinite(draws.to_numpy()).all()
+    for p in space.parameters:
+        assert draws[p.name].between(p.low, p.high).all() and draws[p.name].nunique() > 0.99 * len(draws)
+    assert metrics["n_train"] == study.n_training(estimator) and metrics["n_test"] == study.n("test")
+    names = {check["name"] for check in metrics["checks"]}
+    assert {"sbc", "hpd_coverage", "tarp", "contraction", "inside_prior", "predictive", "misspecification"} <= names
+    assert {check["verdict"] for check in metrics["checks"]} <= {"pass", "warn", "fail"}
+    assert len(metrics["gain_nats_folds"]) == metrics["folds"] == len(study.folds(estimator))
+    # a mixture is at least as good as its folds on the average
+    assert metrics["gain_nats"] >= np.mean(metrics["gain_nats_folds"]) - 1e-9
+    for dataset in study.training_datasets(estimator)[1:]:
+        joined = Dataset(results / "dataset" / f"{dataset}.h5")
+        assert (np.abs(space.to_unit(joined.theta(0, joined.n))) <= 1).all()
+        assert len(np.unique(joined.theta(0, joined.n), axis=0)) == joined.n
+    page = html.unescape((results / "report.html").read_text())
+    assert all(check["sentence"] in page for check in metrics["checks"])
 
 
 @pytest.mark.parametrize("name", STUDIES)

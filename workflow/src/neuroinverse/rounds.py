@@ -67,6 +67,13 @@ def predictive(estimator: str) -> str:
     return f"{estimator}_predictive"
 
 
+def asked_datasets(study, estimator: str) -> list[str]:
+    """What a posterior is checked on beside what it is trained on."""
+    observation = study.estimator(estimator)["observation"]
+    asked = [observation] if isinstance(observation, str) else []
+    return [study.test_dataset(estimator), predictive(estimator), *asked]
+
+
 def proposed(study, dataset: str) -> bool:
     """Whether the parameters of a dataset are proposed by a posterior."""
     return study.settings["datasets"][dataset.partition("@")[0]].get("sampling") in (TRUNCATED, PREDICTIVE)

@@ -95,7 +95,8 @@ class Study:
     @property
     def report_datasets(self) -> list[str]:
         """Names of the datasets behind the report: those that every study has, and those that estimators name."""
-        named = {d for e in self.estimators for d in (self.training_dataset(e), *self.transfer_datasets(e))}
+        named = {d for e in self.estimators for d in (*self.training_datasets(e), *self.transfer_datasets(e))}
+        named |= {d for e in self.estimators if self.is_posterior(e) for d in rounds.asked_datasets(self, e)}
         return [d for d in self.datasets if d in {*DATASETS, *named, *self.network_datasets}]
 
     @property
@@ -139,6 +140,10 @@ class Study:
         """All that an estimator is trained on: its dataset, and those of its further rounds."""
         return [self.training_dataset(estimator), *self.estimator(estimator).get("further", ())]
 
+    def n_training(self, estimator: str) -> int:
+        """Simulations in all that an estimator is trained on."""
+        return sum(map(self.n, self.training_datasets(estimator)))
+
     def test_dataset(self, estimator: str) -> str:
         """What an estimator is measured on."""
         return self.estimator(estimator).get("test", "test")
@@ -175,7 +180,7 @@ class Study:
         """Size of what a training keeps in memory: features that need no fitting."""
         first = split(self.estimator(estimator)["features"])[0]
         values = math.prod(feature_shape(first, self.input_signal(estimator)))
-        return self.n(self.training_dataset(estimator)) * values * 4 / 1e6
+        return self.n_training(estimator) * values * 4 / 1e6
 
     # --- specifications ------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from neuroinverse import rounds
 from neuroinverse.errors import NeuroinverseError
 from neuroinverse.estimators.architecture import multiply_adds
 from neuroinverse.estimators.modelfile import read_metadata
@@ -39,7 +40,7 @@ def join_minutes(study: Study, dataset: str, attempt: int = 1) -> int:
 
 def train_minutes(study: Study, estimator: str, threads: int) -> int:
     """Walltime to ask for the training of one fold on CPUs (min); what is cut off goes on with the next attempt."""
-    samples = study.n(study.training_dataset(estimator)) * study.estimator(estimator)["hyperparameters"]["epochs"]
+    samples = study.n_training(estimator) * study.estimator(estimator)["hyperparameters"]["epochs"]
     return fit_minutes(samples, forward_multiply_adds(study, estimator), threads)
 
 
@@ -133,13 +134,15 @@ def plan(study: Study, rates: Rates) -> dict[str, float]:
     train = sum(
         rates.train[e]
         * k
-        * study.n(study.training_dataset(e))
+        * study.n_training(e)
         * (1 - 1 / k if k > 1 else 1)
         * study.estimator(e)["hyperparameters"]["epochs"]
         for e, k in folds.items()
     )
-    # per estimator: folds, ensemble, evaluation, transfer where asked for; per dataset: one join; and the study's own
-    jobs = shards + len(datasets) + sum(k + 2 for k in folds.values()) + len(study.transferred)
+    # per estimator: folds, and ensemble and evaluation, or the check of a posterior, transfer where asked for; per
+    # dataset: one join, one proposal where a posterior makes it; and the study's own
+    jobs = shards + len(datasets) + sum(rounds.proposed(study, d) for d in datasets) + len(study.transferred)
+    jobs += sum(k + (1 if study.is_posterior(e) else 2) for e, k in folds.items())
     jobs += 1 + bool(study.mechanisms) + study.needs_kernel + bool(study.network_datasets)
     return {
         "simulations": simulations,

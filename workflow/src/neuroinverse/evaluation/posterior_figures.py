@@ -125,7 +125,7 @@ def conditional_pairs(
     step = grid[1] - grid[0]
     edges = np.append(grid, grid[-1] + step) - step / 2
     with style.styled():
-        room = 0.0 if correlation is None else min(max(3.4, 0.15 * len(space.names) + 2), 6.5)
+        room = 0.0 if correlation is None or len(correlation) < 2 else min(max(3.4, 0.15 * len(space.names) + 2), 6.5)
         figure, axes, _ = panels.corner(parameters, *(np.full(len(names), end) for end in grid[[0, -1]]), room)
         for (i, j), axis in axes.items():
             if i == j:
@@ -143,7 +143,7 @@ def conditional_pairs(
         if len(names) < len(space.names):
             text = f"{len(names)} of {len(space.names)} parameters"
             figure.suptitle(text, x=0.01, y=0.995, ha="left", fontsize=8.5)
-        if correlation is not None:
+        if room:
             panels.correlation_panel(figure, space.names, correlation, room)
     return figure
 
@@ -175,7 +175,7 @@ def coverage(measured: Measured):
     band = calibration.sampling_band(levels, len(measured.density))
     shown = {"regions of highest density": measured.density, "distance to random points (TARP)": measured.distance}
     with style.styled():
-        figure = style.new_figure(3.7, 7.0)
+        figure = style.new_figure(3.9, 7.0)
         axes = figure.subplots(1, 2, sharey=True)
         for axis, (title, credibility) in zip(axes, shown.items(), strict=True):
             axis.fill_between(levels, *band, color=PALE, linewidth=0, alpha=0.7, label="honest, 95 % at each level")
@@ -187,7 +187,8 @@ def coverage(measured: Measured):
             axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="nominal coverage", title=title)
             axis.set_aspect("equal", adjustable="box")
         axes[0].set_ylabel("observed coverage")
-        axes[0].legend(loc="upper left", borderaxespad=0.2, fontsize=6.5)
+        # below, where no curve is
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 

@@ -158,7 +158,8 @@ def number_cell(figure, place: tuple[float, float, float, float], value: float) 
     left, bottom, width, height = place
     colour = colormaps["RdBu_r"](0.5 + 0.5 * np.nan_to_num(value))
     figure.add_artist(Rectangle((left, bottom), width, height, facecolor=colour, linewidth=0))
-    text = style.number(round(float(value), 2), 2)
+    # + 0 turns −0.00 into 0.00
+    text = "–" if np.isnan(value) else f"{round(float(value), 2) + 0:.2f}".replace("-", "−")
     colour = "white" if abs(value) > 0.6 else INK
     figure.text(left + width / 2, bottom + height / 2, text, ha="center", va="center", fontsize=6.5, color=colour)
 
