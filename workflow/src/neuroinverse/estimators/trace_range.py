@@ -88,7 +88,7 @@ class TraceRange:
         fine[-changes[0][0].size :] = FINE_LOG
         # a distribution with a single value keeps a width, that of the finest difference
         knots = np.quantile(x, PROBABILITIES, axis=0) + fine * np.linspace(0, 1, len(PROBABILITIES))[:, None]
-        scores = _normal_scores(x, knots)
+        scores = normal_scores(x, knots)
         mean = scores.mean(axis=0)
         variances, axes = np.linalg.eigh((scores - mean).T @ (scores - mean) / len(scores))
         return cls(scale, knots, mean, axes / np.sqrt(np.maximum(variances, 0) + RIDGE))
@@ -99,7 +99,7 @@ class TraceRange:
         Args:
             description: What `describe` makes of the traces.
         """
-        whitened = (_normal_scores(_join(*description, self.scale), self.knots) - self.mean) @ self.whitening
+        whitened = (normal_scores(_join(*description, self.scale), self.knots) - self.mean) @ self.whitening
         return np.sqrt(np.square(whitened).mean(axis=1))
 
     def to_dict(self) -> dict:
@@ -118,7 +118,7 @@ def _join(values: np.ndarray, changes: np.ndarray, scale: np.ndarray) -> np.ndar
     return np.concatenate([values.reshape(len(values), -1), logs.reshape(len(logs), -1)], axis=1)
 
 
-def _normal_scores(x: np.ndarray, knots: np.ndarray) -> np.ndarray:
+def normal_scores(x: np.ndarray, knots: np.ndarray) -> np.ndarray:
     """Normal scores of descriptors, shape (n, D), straight beyond the outermost knots."""
     levels = np.array([NormalDist().inv_cdf(p) for p in PROBABILITIES])
     low = (levels[TAIL] - levels[0]) / (knots[TAIL] - knots[0])

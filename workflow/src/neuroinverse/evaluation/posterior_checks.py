@@ -137,9 +137,8 @@ def measure(names: Sequence[str], truth, samples, log_prob_truth, log_prob_sampl
     points = rng.uniform(-1, 1, (n, K))
     blocks = np.array_split(rows, -(-len(rows) * S * K // BLOCK))
     mean = np.concatenate([samples[b].mean(axis=1, dtype=np.float64) for b in blocks])
-    sd = np.concatenate([samples[b].std(axis=1, ddof=1, dtype=np.float64) for b in blocks])
     # a posterior that is a point has a z-score too
-    sd = np.maximum(sd, 1e-9)
+    sd = np.maximum(np.concatenate([samples[b].std(axis=1, ddof=1, dtype=np.float64) for b in blocks]), 1e-9)
     weights = 1 / np.square(sd.mean(axis=0))
     ranks, inside = [], []
     for b in blocks:
@@ -302,8 +301,8 @@ def check_log_prob(measured: Measured) -> Result:
     text += ", no more than nothing." if verdict == "warn" else ": the prior is better." if verdict == "fail" else "."
     if zero:
         text = f"{zero} of {len(values)} true parameter sets have no probability at all under their posterior."
-    metrics = {"mean": _json(mean), "gain_nats": _json(gain), "standard_error": None if zero else error}
-    metrics["n_zero_density"] = zero
+    metrics = {"mean": _json(mean), "gain_nats": _json(gain), "n_zero_density": zero}
+    metrics["standard_error"] = None if zero else error
     return Result(metrics, Check("log_prob", _json(gain), verdict, text))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 # the Gaussian copula of traces serves for features too: they are its descriptors already
-from neuroinverse.estimators.trace_range import FINE, PROBABILITIES, RIDGE, TraceRange, _normal_scores
+from neuroinverse.estimators.trace_range import FINE, PROBABILITIES, RIDGE, TraceRange, normal_scores
 from neuroinverse.evaluation.calibration import FALSE_ALARMS
 from neuroinverse.evaluation.posterior_checks import FAIL_P, WARN_P, Check, Result, holm, worst
 from neuroinverse.evaluation.style import number
@@ -187,11 +187,11 @@ def _fit(x: np.ndarray, observed: np.ndarray) -> tuple[TraceRange, np.ndarray]:
     scale = np.maximum(x.std(axis=0), 1e-6 * np.abs(x.mean(axis=0)) + 1e-9)
     ramp = np.linspace(0, 1, len(PROBABILITIES))[:, None]
     knots = np.quantile(x, PROBABILITIES, axis=0) + FINE * scale * ramp
-    scores = _normal_scores(x, knots)
+    scores = normal_scores(x, knots)
     mean = scores.mean(axis=0)
     variances, axes = np.linalg.eigh((scores - mean).T @ (scores - mean) / len(scores))
     whitening = axes / np.sqrt(np.maximum(variances, 0) + RIDGE)
-    return TraceRange(np.ones(1), knots, mean, whitening), _normal_scores(observed[None], knots)[0]
+    return TraceRange(np.ones(1), knots, mean, whitening), normal_scores(observed[None], knots)[0]
 
 
 def _distance(found: TraceRange, x: np.ndarray) -> np.ndarray:

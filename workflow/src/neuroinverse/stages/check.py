@@ -1,7 +1,7 @@
 """check: reads a study file as the workflow does, and says what it asks for."""
 
 from neuroinverse.config import load_study, master_seed
-from neuroinverse.estimators.architecture import layer_shapes
+from neuroinverse.estimators.architecture import complete, layer_shapes
 
 
 def run(study: str, scale: str = "demo") -> None:
@@ -27,7 +27,9 @@ def run(study: str, scale: str = "demo") -> None:
         layers = ", ".join(
             f"{layer} {'×'.join(map(str, s))}" for layer, s in layer_shapes(*shape, settings["hyperparameters"])
         )
-        print(f"  {name}: {settings['folds']} folds; input {shape[0]}×{shape[1]}, {layers}")
+        h = complete(settings["hyperparameters"], settings["kind"])
+        flow = f", flow of {h['flow_layers']} layers" if checked.is_posterior(name) else ""
+        print(f"  {name}: {settings['folds']} folds; input {shape[0]}×{shape[1]}, {layers}{flow}")
 
 
 def _other(study, dataset: str) -> list:
