@@ -16,8 +16,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from hh_posteriors import RESULTS, metrics, models, train_seconds
 
+from hh_posteriors import RESULTS, metrics, models, train_seconds
 from neuroinverse.estimators.posterior import Posterior
 from neuroinverse.estimators.probe import FeatureProbe
 from neuroinverse.evaluation.calibration import LEVELS

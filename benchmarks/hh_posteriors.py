@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from neuroinverse.estimators.posterior import Posterior
+from neuroinverse.evaluation.posterior_checks import VERDICTS
 from neuroinverse.hdf5 import text
 from neuroinverse.observation import read_observation, true_parameters
 from neuroinverse.records import RECORDS, write_record
@@ -59,7 +60,7 @@ def hh_posterior_8() -> None:
             f"n_train_{count}": m["n_train"],
             f"n_test_{count}": m["n_test"],
             **{f"coverage_{level}_{count}": c for level, c in m["coverage"].items()},
-            **{f"checks_{v}_{count}": sum(c["verdict"] == v for c in m["checks"]) for v in ("pass", "warn", "fail")},
+            **{f"checks_{v}_{count}": sum(c["verdict"] == v for c in m["checks"]) for v in VERDICTS},
         }
         for name, row in m["posterior"]["contraction"]["parameters"].items():
             figures[f"contraction_{name}_{count}"] = row["contraction"]
@@ -70,7 +71,7 @@ def hh_posterior_8() -> None:
 
 
 def hh_rounds() -> None:
-    """Two rounds beside one round of as many simulations, with as many folds, where the observation's parameters lie."""
+    """Two rounds beside one of as many simulations, with as many folds, where the observation's parameters lie."""
     first, second = "posterior_sequential", "posterior_sequential_round_2"
     folds = len(models(second))
     one, two, before = Posterior(models("posterior", folds)), Posterior(models(second)), Posterior(models(first))

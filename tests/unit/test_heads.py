@@ -110,7 +110,7 @@ def test_training_measures_means_whatever_the_head(tmp_path):
 
     threads = tf.config.threading.get_intra_op_parallelism_threads()
     output = tmp_path / "fold-1" / "model.keras"
-    train_fold.run(json.loads(json.dumps(spec)), dataset.path, output, output.with_name("h.csv"), threads=threads)
+    train_fold.run(json.loads(json.dumps(spec)), [dataset.path], output, output.with_name("h.csv"), threads=threads)
     found = read_metadata(output)["validation_rmse_unit"]
     assert read_metadata(output)["outputs"] == ["parameters", "sd_unit"]
     held_out = np.arange(60) % 3 == 1

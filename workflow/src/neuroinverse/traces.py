@@ -70,7 +70,8 @@ def read_traces(path: Path, signal: dict, dataset: str | None) -> tuple[list[str
             import h5py
 
             with h5py.File(path) as file:
-                traces = _of_channels(file[dataset or f"signals/{signal['name']}"][:], channels)
+                array = file[dataset or f"signals/{signal['name']}"]
+                traces, time_ms = _of_channels(array[:], channels), _stated_time(array, signal, path)
                 names = [str(i) for i in (file["index"][:] if "index" in file and not dataset else range(len(traces)))]
         else:
             raise ConfigError(f"{path}: expected .csv, .npy or .h5")
@@ -88,6 +89,22 @@ def read_traces(path: Path, signal: dict, dataset: str | None) -> tuple[list[str
     if not np.isfinite(traces).all():
         raise ConfigError(f"{path}: holds values that are not finite (or a header is missing); clean the traces first")
     return names, traces, time_ms
+
+
+def _stated_time(array, signal: dict, path: Path) -> np.ndarray | None:
+    """Time (ms) of the samples of an array that says its sampling, as this project's do; None of others.
+
+    Raises:
+        ConfigError: If it says another unit.
+    """
+    unit = array.attrs.get("unit", signal["unit"])
+    unit = unit.decode() if isinstance(unit, bytes) else str(unit)
+    if unit != signal["unit"]:
+        raise ConfigError(f"{path}: {signal['name']} is in {unit}; the estimator takes {signal['unit']}. Convert it")
+    if "dt_ms" not in array.attrs:
+        return None
+    samples = array.shape[-1] if array.ndim == 1 else array.shape[1]
+    return array.attrs.get("t0_ms", 0.0) + np.arange(samples) * array.attrs["dt_ms"]
 
 
 def _of_channels(array: np.ndarray, channels: int) -> np.ndarray:
