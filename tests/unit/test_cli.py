@@ -19,7 +19,7 @@ from neuroinverse.study import VERSIONS
 REPO = Path(__file__).parents[2]
 RULES = "\n".join(path.read_text() for path in sorted((REPO / "workflow" / "rules").glob("*.smk")))
 # called by people; every other verb is a step of the workflow
-TOOLS = {"predict", "inspect", "check", "plan"}
+TOOLS = {"posterior", "predict", "inspect", "check", "plan"}
 
 
 @pytest.mark.parametrize("verb", cli.VERBS)

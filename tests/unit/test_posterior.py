@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from tiny import SIGNAL, SPACE, make_dataset, traces
 
 from neuroinverse.errors import NeuroinverseError
@@ -37,10 +38,13 @@ def folder(tmp_path_factory):
     """Two folds of a posterior that has seen little."""
     folder = tmp_path_factory.mktemp("posterior")
     data = make_dataset(folder, failed=(3, 4))
+    # TensorFlow may have started, with as many threads as there are
+    threads = tf.config.threading.get_intra_op_parallelism_threads()
     for fold in range(2):
         place = folder / f"fold-{fold}"
         place.mkdir()
-        train(spec(fold), [data.path], place, ("train_fold", fold), place / "history.csv", place / "model.keras")
+        files = {"history": place / "history.csv", "output": place / "model.keras"}
+        train(spec(fold), [data.path], place, ("train_fold", fold), **files, threads=threads)
     return folder
 
 
