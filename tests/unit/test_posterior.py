@@ -121,6 +121,24 @@ def test_the_mode_is_no_worse_than_any_draw(posterior, signals):
     assert posterior.gain(mode[None, None], conditions)[0, 0] >= gain.max() - 1e-4
 
 
+def test_a_body_before_the_flow_is_trained_with_it_and_saved(tmp_path):
+    """A posterior of traces: convolutions and dense layers give the condition."""
+    from neuroinverse.estimators.modelfile import read_metadata
+
+    body = {"conv_filter": [4, 6], "conv_kernel": 3, "conv_padding": "same", "pool_len": 2, "fc_dims": [5]}
+    data, files = make_dataset(tmp_path), {"history": tmp_path / "h.csv", "output": tmp_path / "model.keras"}
+    threads = tf.config.threading.get_intra_op_parallelism_threads()
+    features = [{"log_voltage": {"low_mV": -80, "high_mV": 50}}, {"standardize": {}}]
+    trained = train(
+        spec(epochs=2, **body) | {"features": features}, [data.path], tmp_path, ("x", 0), **files, threads=threads
+    )
+    found, signals = Posterior([files["output"]]), data.signal("voltage", 0, 20)
+    conditions = found.conditions(signals)
+    assert conditions[0].shape == (20, 5) and np.ptp(conditions[0], axis=0).max() > 0
+    assert np.isfinite(found.gain(np.zeros((20, 1, 2)), conditions)).all()
+    assert trained.metadata["n_weights"] == read_metadata(files["output"])["n_weights"] > 300
+
+
 def test_a_regressor_is_no_posterior(tmp_path):
     from test_modelfile import metadata
     from tiny import make_model
