@@ -16,7 +16,9 @@ from running import CONFIGURED, REPO, arrays, read_jobs
 LOCAL = {"all"}
 # beside the reports, targets of one of these studies
 CNN = Path("results/izhikevich/smoke/cnn")
-FURTHER = [str(CNN / file) for file in ("search/finalists.html", "search/stability.html", "scaling.json")]
+FURTHER = [str(CNN / file) for file in ("search/finalists.html", "search/stability.html", "scaling.json", "cross.html")]
+# a study that the model is given traces of
+OTHER = "slower_neuron"
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +34,13 @@ def further(run, tmp_path_factory):
     """A copy of the finished run, in which the further targets have run through Slurm."""
     clone = type(run)(tmp_path_factory.mktemp("further") / "clone", run.environment)
     shutil.copytree(run.path, clone.path, symlinks=True)
+    file = clone.path / "config" / "studies" / "izhikevich.yaml"
+    content = yaml.safe_load(file.read_text())
+    content["parameters"][0]["low"] /= 4
+    file.with_stem(OTHER).write_text(yaml.safe_dump(content))
+    content["parameters"][0]["low"] *= 4
+    content["estimators"]["cnn"]["cross"] = [OTHER]
+    file.write_text(yaml.safe_dump(content))
     clone.slurm(*FURTHER)
     return clone
 
@@ -81,9 +90,11 @@ def test_results_are_those_of_a_local_run(run, smoke, name):
 
 def test_a_search_and_its_repeats(further):
     planned = went_well(further)
-    # three trials, one finalist and its two repeats; of the training sizes one more shard, and two folds each of two
+    # three trials, one finalist and its two repeats; of the training sizes one more shard, and two folds each of two;
+    # of the other study its test traces
     assert [planned[rule] for rule in ("train_trial", "rank_trials", "stability")] == [3 + 1 + 2, 2, 1]
-    assert [planned[rule] for rule in ("simulate_shard", "train_fold", "scaling")] == [1, 2 * 2, 1]
+    tested = len(further.study(OTHER).shards("test"))
+    assert [planned[rule] for rule in ("simulate_shard", "train_fold", "scaling")] == [1 + tested, 2 * 2, 1]
     folder = further.path / CNN / "search"
     ranking, found = (json.loads((folder / f"{name}.json").read_text()) for name in ("ranking", "stability"))
     trials = [json.loads((folder / f"trial-{t}" / "result.json").read_text()) for t in range(3)]
@@ -99,6 +110,12 @@ def test_a_search_and_its_repeats(further):
     assert golden == (design["hyperparameters"] if design["ok"] == 2 else None)
     for name in ("finalists", "stability"):
         assert "data:image/png" in (folder / f"{name}.html").read_text()
+
+
+def test_traces_of_another_study(further):
+    own, other = json.loads((further.path / CNN / "cross.json").read_text())["datasets"]
+    assert (own["study"], other["study"]) == ("izhikevich", OTHER) and own["own"] and not other["own"]
+    assert 0 <= other["auroc"] <= 1 and "data:image/png" in (further.path / CNN / "cross.html").read_text()
 
 
 def test_error_over_training_size(further):
