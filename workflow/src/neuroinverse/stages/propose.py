@@ -82,6 +82,12 @@ def _truncated(spec: dict, posterior: Posterior, conditions: list) -> tuple[np.n
     drawn = posterior.sample(conditions, rng.standard_normal((1, spec["draws"], k)))
     threshold = float(np.quantile(posterior.gain(drawn, conditions)[0], spec["epsilon"]))
 
+    if not np.isfinite(threshold):
+        raise NeuroinverseError(
+            "the posterior has no finite density at the observation, which must be far from all simulations: look at the "
+            "checks of the round before"
+        )
+
     def inside(unit: np.ndarray) -> np.ndarray:
         return posterior.gain(unit[None], conditions)[0] > threshold
 
