@@ -77,7 +77,7 @@ def test_a_trace_without_statistics_is_said_and_the_others_are_answered(model, t
     np.save(tmp_path / "x.npy", x)
     options = {"output": tmp_path / "d.parquet", "start_ms": SIGNAL.t0_ms, "samples": 10}
     assert set(verb.run(model, tmp_path / "x.npy", **options)["trace"]) == {"0", "2"}
-    assert "undefined in trace 1" in capsys.readouterr().err
+    assert "trace 1 is undefined" in capsys.readouterr().err
     np.save(tmp_path / "flat.npy", np.ones_like(x))
     with pytest.raises(ConfigError, match="undefined in every trace"):
         verb.run(model, tmp_path / "flat.npy", **options)

@@ -58,29 +58,29 @@ def run(
     names, signals = read_at_sampling(input, posterior.signal, dt_ms, start_ms, dataset)
     threshold, score = _threshold(model), posterior.score(signals)
     conditions = posterior.conditions(signals)
-    answered = np.all([np.isfinite(c).all(axis=1) for c in conditions], axis=0)
-    for name in (n for n, ok in zip(names, answered, strict=True) if not ok):
-        print(f"{input}: a feature is undefined in trace {name}; it has no posterior", file=sys.stderr)
-    if not answered.any():
-        raise ConfigError(f"{input}: a feature is undefined in every trace, so that none has a posterior")
     space, rows, draws = posterior.parameters, [], []
-    for i in np.flatnonzero(answered):
+    for i, name in enumerate(names):
         own = [c[i : i + 1] for c in conditions]
         noise = np.random.default_rng([seed, i]).standard_normal((1, samples, len(space.names)))
         unit = posterior.sample(own, noise)
+        if not np.isfinite(unit).all():
+            print(f"{input}: a feature of trace {name} is undefined or far out; it has no posterior", file=sys.stderr)
+            continue
         physical = space.to_physical(unit[0])
-        draws.append(pd.DataFrame({"trace": names[i], **dict(zip(space.names, physical.T, strict=True))}))
+        draws.append(pd.DataFrame({"trace": name, **dict(zip(space.names, physical.T, strict=True))}))
         draws[-1]["gain_nats"] = posterior.gain(unit, own)[0]
         warned = bool(score[i] > threshold)
-        rows += [{"trace": names[i], **row, "score": score[i], "warning": warned} for row in summarise(space, unit[0])]
+        rows += [{"trace": name, **row, "score": score[i], "warning": warned} for row in summarise(space, unit[0])]
         if figure is not None and len(draws) == 1:
             style.save(posterior_figures.pairs(space, unit[0]), figure)
         if warned:
             print(
-                f"trace {names[i]} is unlike the training traces (score {score[i]:.3g}; 1 % of simulations are above "
+                f"trace {name} is unlike the training traces (score {score[i]:.3g}; 1 % of simulations are above "
                 f"{threshold:.3g}): do not trust its posterior",
                 file=sys.stderr,
             )
+    if not draws:
+        raise ConfigError(f"{input}: a feature is undefined in every trace, so that none has a posterior")
     with atomic(output) as temporary:
         pd.concat(draws, ignore_index=True).to_parquet(temporary, index=False)
     table = pd.DataFrame(rows)

@@ -84,8 +84,8 @@ def _truncated(spec: dict, posterior: Posterior, conditions: list) -> tuple[np.n
 
     if not np.isfinite(threshold):
         raise NeuroinverseError(
-            "the posterior has no finite density at the observation, which must be far from all simulations: look at the "
-            "checks of the round before"
+            "the posterior has no finite density at the observation, which must be far from all simulations: look at "
+            "the checks of the round before"
         )
 
     def inside(unit: np.ndarray) -> np.ndarray:
