@@ -63,7 +63,7 @@ def run(
         own = [c[i : i + 1] for c in conditions]
         noise = np.random.default_rng([seed, i]).standard_normal((1, samples, len(space.names)))
         unit = posterior.sample(own, noise)
-        if not np.isfinite(unit).all():
+        if not all(np.isfinite(x).all() for x in (unit, *own)):
             print(f"{input}: a feature of trace {name} is undefined or far out; it has no posterior", file=sys.stderr)
             continue
         physical = space.to_physical(unit[0])
