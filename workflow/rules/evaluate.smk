@@ -29,7 +29,7 @@ rule evaluate:
         "results/{study}/{scale}/benchmarks/evaluate/{estimator}.tsv"
     # the metrics of a posterior are those of check_posterior
     wildcard_constraints:
-        estimator=r"(?!posterior)" + ESTIMATOR_PATTERN.pattern,
+        estimator=f"(?!posterior){ESTIMATOR_PATTERN.pattern}",
     conda:
         "../../envs/compiler.yaml"
     threads: 1

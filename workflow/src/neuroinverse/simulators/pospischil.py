@@ -40,6 +40,10 @@ class Pospischil(Simulator):
     # two rounds of the compiled engine's lanes
     batch = 64
 
+    @classmethod
+    def for_section(cls, section):
+        return CompiledPospischil if section.get("engine") == "compiled" else cls
+
     def __init__(self, *arguments, **settings):
         super().__init__(*arguments, **settings)
         self.v_init = self.settings.get("v_init", -70.0)
@@ -137,6 +141,12 @@ class Pospischil(Simulator):
             celsius=36.0,
             window=self.window,
         )
+
+
+class CompiledPospischil(Pospischil):
+    """The same for a study of the compiled engine, which needs no mechanisms: nothing is compiled for NEURON."""
+
+    mechanisms = ()
 
 
 def fill_noise(out: np.ndarray, seeds) -> np.ndarray:
