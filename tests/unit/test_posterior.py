@@ -116,9 +116,9 @@ def test_a_saved_file_says_what_the_trained_network_says(folder, signals):
 def test_the_mode_is_no_worse_than_any_draw(posterior, signals):
     conditions = posterior.conditions(signals[:1])
     drawn = posterior.sample(conditions, np.random.default_rng(7).standard_normal((1, 500, 2)))
-    gain = posterior.gain(drawn, conditions)[0]
-    mode = posterior.mode(conditions, drawn[0, gain.argmax()])
-    assert posterior.gain(mode[None, None], conditions)[0, 0] >= gain.max() - 1e-4
+    density = posterior.probit_density(drawn, conditions)[0]
+    mode = posterior.mode(conditions, drawn[0, density.argmax()])
+    assert posterior.probit_density(mode[None, None], conditions)[0, 0] >= density.max() - 1e-4
 
 
 def test_a_body_before_the_flow_is_trained_with_it_and_saved(tmp_path):

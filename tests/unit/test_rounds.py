@@ -87,6 +87,7 @@ def _hyper(key, value):
         (_set("parameters", ["gna", "gk"], "posterior_sequential"), "truncate the prior of all parameters"),
         (_set("rounds", []), "rounds"),
         (_hyper("lossName", "mse"), "does not use it; remove it"),
+        (_hyper("augment", {"shift": 1, "noise": 0.1}), "does not use it; remove it"),
         (_hyper("flow_layer", 3), "did you mean 'flow_layers'"),
         (lambda c: c["estimators"]["posterior"]["features"][0]["step_statistics"].update(off_ms=130), "do not fit"),
     ],

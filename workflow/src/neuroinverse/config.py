@@ -11,7 +11,7 @@ import yaml
 from neuroinverse.cross import check_cross
 from neuroinverse.errors import ConfigError, require_known
 from neuroinverse.estimators.space import values_of
-from neuroinverse.rounds import expand
+from neuroinverse.rounds import KIND, expand
 from neuroinverse.search import check_searches
 from neuroinverse.study import DATASETS, Study
 
@@ -152,7 +152,11 @@ def _resolve_networks(estimators: Mapping, source: str) -> dict:
             own.setdefault("network", NETWORK)
         if "network" in own:
             where = f"{source}: estimators.{name}.hyperparameters.network"
-            own = _read_network(own.pop("network"), where) | own
+            network = _read_network(own.pop("network"), where)
+            if estimator["kind"] == KIND:
+                # a posterior trained on noisier signals than it is asked about would be too wide
+                network.pop("augment", None)
+            own = network | own
         resolved[name] = estimator | {"hyperparameters": own}
     return resolved
 

@@ -94,7 +94,7 @@ def check_network(hyperparameters: Mapping, kind: str = "cnn") -> None:
         ConfigError: At a key that is missing, or that the network would not use.
     """
     h = hyperparameters
-    for key in HEAD if kind == "posterior" else [k for k in FLOW if k.startswith("flow_")]:
+    for key in (*HEAD, "augment") if kind == "posterior" else [k for k in FLOW if k.startswith("flow_")]:
         if key in h:
             raise ConfigError(f"hyperparameters.{key}: an estimator of kind {kind} does not use it; remove it")
     if is_residual(h) and "stem" not in h:

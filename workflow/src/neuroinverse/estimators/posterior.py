@@ -227,6 +227,14 @@ class Posterior:
         """
         return np.logaddexp.reduce(self.gain_folds(unit, conditions), axis=0) - math.log(self.n_folds)
 
+    def probit_density(self, unit: np.ndarray, conditions: list[np.ndarray]) -> np.ndarray:
+        """Log density over probits, up to a constant, shape (n, S); arguments as of `gain`.
+
+        At the very edge of the box the gain compares two densities that are almost nothing: of a parameter that the
+        signal tells nothing about, its maximum lies there by chance, and this one's in the middle of the prior.
+        """
+        return self.gain(unit, conditions) - 0.5 * np.square(_probit(unit)).sum(axis=-1)
+
     def gain_folds(self, unit: np.ndarray, conditions: list[np.ndarray]) -> np.ndarray:
         """The same of each fold alone, shape (k, n, S)."""
         n, s, k = unit.shape
@@ -260,6 +268,8 @@ class Posterior:
     def mode(self, conditions: list[np.ndarray], start: np.ndarray) -> np.ndarray:
         """The most probable unit parameters near a point, shape (K,), by the simplex of Nelder and Mead.
 
+        Most probable in probits: see `probit_density`.
+
         Args:
             conditions: What `conditions` made of one signal.
             start: Unit parameters, shape (K,), such as the most probable of many draws.
@@ -267,7 +277,7 @@ class Posterior:
         from scipy.optimize import minimize
 
         def loss(z):
-            return -self.gain(_unit(z)[None, None], conditions)[0, 0]
+            return -self.probit_density(_unit(z)[None, None], conditions)[0, 0]
 
         z = _probit(start).astype(np.float64)
         return _unit(minimize(loss, z, method="Nelder-Mead", options={"maxfev": 100 * len(z)}).x)

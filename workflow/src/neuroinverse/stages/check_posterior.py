@@ -162,7 +162,8 @@ def _answer(posterior: Posterior, observed: np.ndarray, seed: int) -> dict:
     rng = np.random.default_rng([seed, 1])
     unit = posterior.sample(conditions, rng.standard_normal((1, SAMPLES, len(posterior.parameters.names))))
     gain = posterior.gain(unit, conditions)[0]
-    mode, names = posterior.mode(conditions, unit[0, gain.argmax()]), posterior.parameters.names
+    best = posterior.probit_density(unit, conditions)[0].argmax()
+    mode, names = posterior.mode(conditions, unit[0, best]), posterior.parameters.names
 
     def density(parameters):
         return posterior.gain(parameters[None], conditions)[0]
@@ -177,8 +178,8 @@ def _predict(probe, observed, train, predictive: Dataset, posterior: Posterior, 
     usable = predictive.status(0, predictive.n) == OK
     traces = predictive.signal(signal, 0, predictive.n)[usable]
     theta = predictive.theta(0, predictive.n, posterior.parameters.names)[usable]
-    gain = posterior.gain(posterior.parameters.to_unit(theta)[None], answer["conditions"])[0]
-    order = np.argsort(-gain)
+    density = posterior.probit_density(posterior.parameters.to_unit(theta)[None], answer["conditions"])[0]
+    order = np.argsort(-density)
     simulated, own = probe(traces), probe(observed)[0]
     training = np.concatenate([probe(block) for block in _blocks(train, signal)])
     sd = np.nanstd(training, axis=0)
@@ -187,7 +188,7 @@ def _predict(probe, observed, train, predictive: Dataset, posterior: Posterior, 
         "misspecification": posterior_observation.misspecification(probe.names, training, own),
     }
     kinds = {
-        "most probable draws": order[:1],
+        "most probable draw": order[:1],
         "other draws": order[len(order) // 4 :: max(1, len(order) // 2 // SHOWN)][:SHOWN],
         "least probable draw": order[-1:],
     }
