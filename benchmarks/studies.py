@@ -33,7 +33,7 @@ DESIGN = (
 # studies whose scale `comparison` was run
 COMPARED = ("mainen_10", "ball_and_sticks_10")
 # studies whose intervals are compared with the truth
-CALIBRATED = ("mainen_10", "ball_and_sticks_10", "hh_point_2")
+CALIBRATED = ("mainen_10",)
 # the published size of the training set, to which the curve of the error is drawn out
 PUBLISHED_TRAIN = 40000
 # training sizes to which the errors of the cells are drawn out: those published for Mainen's cell
