@@ -66,7 +66,7 @@ def hh_posterior_8() -> None:
             figures[f"contraction_{name}_{count}"] = row["contraction"]
             figures[f"sd_over_prior_sd_{name}_{count}"] = m["observation"][name]["sd_over_prior_sd"]
     write_record("hh_posterior_8", COMMAND, figures)
-    for name in ("posterior_pairs", "predictive", "posterior_coverage", "conditional_pairs"):
+    for name in ("posterior_pairs", "predictive"):
         shutil.copy(RESULTS / "posterior" / "figures" / f"{name}.png", IMAGES / f"hh_posterior_8_{name}.png")
 
 
