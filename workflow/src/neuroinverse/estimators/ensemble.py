@@ -8,10 +8,8 @@ import numpy as np
 
 from neuroinverse.errors import NeuroinverseError
 from neuroinverse.estimators.modelfile import read_metadata, read_trace_range
-from neuroinverse.estimators.trace_range import describe
+from neuroinverse.estimators.trace_range import mean_score
 from neuroinverse.parameters import ParameterSpace
-
-BLOCK = 128
 
 
 @dataclass(frozen=True)
@@ -112,8 +110,4 @@ class Ensemble:
         Args:
             signals: In physical units, shape (n, time, channel).
         """
-        if None in self._ranges:
-            return np.full(len(signals), np.nan)
-        # descriptions are made of some traces at a time: they sort their samples
-        parts = [describe(signals[i : i + BLOCK]) for i in range(0, len(signals), BLOCK)]
-        return np.concatenate([np.mean([r.score(part) for r in self._ranges], axis=0) for part in parts])
+        return mean_score(self._ranges, signals)

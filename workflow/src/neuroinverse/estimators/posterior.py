@@ -20,7 +20,7 @@ from neuroinverse.errors import NeuroinverseError
 from neuroinverse.estimators.cnn import body, signal_input
 from neuroinverse.estimators.modelfile import read_metadata, read_trace_range
 from neuroinverse.estimators.streaming import FoldData
-from neuroinverse.estimators.trace_range import describe
+from neuroinverse.estimators.trace_range import mean_score
 from neuroinverse.parameters import ParameterSpace
 
 # largest |unit parameter| of single precision whose probit is finite
@@ -215,7 +215,7 @@ class Posterior:
         Args:
             signals: In physical units, shape (n, time[, channel]), sampled as `signal` says.
         """
-        x = np.asarray(signals, np.float32).reshape(len(signals), -1, (*self.signal["shape"], 1)[1])
+        x = self._channelled(signals)
         return [model.predict(x, verbose=0, batch_size=64) for model in self._conditions]
 
     def gain(self, unit: np.ndarray, conditions: list[np.ndarray]) -> np.ndarray:
@@ -288,9 +288,11 @@ class Posterior:
         Args:
             signals: In physical units, shape (n, time[, channel]).
         """
-        x = np.asarray(signals, np.float32).reshape(len(signals), -1, (*self.signal["shape"], 1)[1])
-        description = describe(x)
-        return np.mean([r.score(description) for r in self._ranges], axis=0)
+        return mean_score(self._ranges, self._channelled(signals))
+
+    def _channelled(self, signals: np.ndarray) -> np.ndarray:
+        """Signals with an axis of channels, shape (n, time, channel)."""
+        return np.asarray(signals, np.float32).reshape(len(signals), -1, (*self.signal["shape"], 1)[1])
 
 
 def _rows_of(condition: np.ndarray, n: int, s: int) -> np.ndarray:

@@ -6,7 +6,7 @@ changes from sample to sample in more windows. Each descriptor is mapped to a no
 training traces, drawn out straight beyond their tails; the distance is Mahalanobis', with a ridge (a Gaussian copula).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -27,6 +27,8 @@ RIDGE = 0.01
 QUIET, FINE = 1e-3, 1e-3
 # the finest difference of logarithms of changes
 FINE_LOG = 0.1
+# traces that are described at a time
+BLOCK = 128
 # traces that the statistics are made of
 TRACES = 10_000
 
@@ -110,6 +112,20 @@ class TraceRange:
     def from_dict(cls, content: dict) -> "TraceRange":
         """The range that `to_dict` wrote."""
         return cls(**{name: np.array(value, np.float64) for name, value in content.items()})
+
+
+def mean_score(ranges: Sequence[TraceRange | None], signals: np.ndarray) -> np.ndarray:
+    """Score of traces, mean over the ranges of several folds, shape (n,); NaN where a fold has none.
+
+    Args:
+        ranges: Of the folds.
+        signals: Traces, shape (n, time, channel).
+    """
+    if None in ranges:
+        return np.full(len(signals), np.nan)
+    # descriptions are made of some traces at a time: they sort their samples
+    parts = [describe(signals[i : i + BLOCK]) for i in range(0, len(signals), BLOCK)]
+    return np.concatenate([np.mean([r.score(part) for r in ranges], axis=0) for part in parts])
 
 
 def _join(values: np.ndarray, changes: np.ndarray, scale: np.ndarray) -> np.ndarray:
