@@ -73,7 +73,7 @@ class ErrorModel:
         beyond = np.vstack([ratio, np.full_like(ratio[:1], np.inf)])
         # in whole numbers: 0.95 · 20 is not 19 in floating point
         ranks = [-(-(len(ratio) + 1) * percent // 100) for percent in PERCENT]
-        threshold = np.nan if score is None else _threshold(np.asarray(score, np.float64))
+        threshold = np.nan if score is None else warning_threshold(np.asarray(score, np.float64))
         return cls(scale, floor, beyond[np.array(ranks) - 1], len(ratio), threshold)
 
     def error(self, spread) -> np.ndarray:
@@ -166,7 +166,8 @@ def _fit_one(spread: np.ndarray, residual: np.ndarray) -> tuple[float, float, np
     return float(np.sqrt(scale[best])), float(floors[best]), error
 
 
-def _threshold(score: np.ndarray) -> float:
+def warning_threshold(score: np.ndarray) -> float:
+    """Score that only FALSE_ALARMS percent of simulations like these exceed; the largest of too few."""
     rank = -(-(len(score) + 1) * (100 - FALSE_ALARMS) // 100)
     # too few simulations raise more false alarms, not fewer warnings
     return float(np.sort(score)[min(rank, len(score)) - 1])

@@ -6,7 +6,7 @@ import numpy as np
 
 # the Gaussian copula of traces serves for features too: they are its descriptors already
 from neuroinverse.estimators.trace_range import FINE, PROBABILITIES, RIDGE, TraceRange, normal_scores
-from neuroinverse.evaluation.calibration import FALSE_ALARMS
+from neuroinverse.evaluation.calibration import warning_threshold
 from neuroinverse.evaluation.posterior_checks import FAIL_P, WARN_P, Check, Result, holm, worst
 from neuroinverse.evaluation.style import number
 
@@ -150,9 +150,8 @@ def misspecification(names: Sequence[str], training, observed) -> Result:
         held = np.arange(len(x)) % HOLD_OUT == 0
         found, score[has] = _fit(x[~held], observed[has])
         distance, others = _distance(found, observed[None, has])[0], _distance(found, x[held])
-        rank = -(-(len(others) + 1) * (100 - FALSE_ALARMS) // 100)
         metrics["distance"] = float(distance)
-        metrics["threshold"] = float(np.sort(others)[min(rank, len(others)) - 1])
+        metrics["threshold"] = warning_threshold(others)
         metrics["p"] = float((1 + (others >= distance).sum()) / (1 + len(others)))
     metrics["out_of_range"] = outside
     metrics["features"] = _rows(names, observed=observed, low=low, high=high, normal_score=score)
