@@ -17,6 +17,8 @@ LOCAL = {"all"}
 # beside the reports, targets of one of these studies
 CNN = Path("results/izhikevich/smoke/cnn")
 FURTHER = [str(CNN / file) for file in ("search/finalists.html", "search/stability.html", "scaling.json", "cross.html")]
+# a posterior whose second round is simulated where the first holds it likely
+ROUND = Path("results/hh_posterior_8/smoke/posterior_sequential_round_2")
 # a study that the model is given traces of
 OTHER = "slower_neuron"
 
@@ -124,3 +126,16 @@ def test_error_over_training_size(further):
     for size, name in zip(sizes, ("cnn@40", "cnn", "cnn@80"), strict=True):
         metrics = json.loads((further.results("izhikevich") / name / "metrics.json").read_text())
         assert size["mse_unit"] == metrics["mse_unit"]
+
+
+def test_a_posterior_in_two_rounds(new_clone, tmp_path_factory):
+    clone = new_clone(tmp_path_factory.mktemp("rounds") / "clone")
+    clone.slurm(str(ROUND / "metrics.json"))
+    planned = went_well(clone)
+    study = clone.study("hh_posterior_8", "smoke")
+    # of the round, of its test set and of its predictions
+    assert planned["propose"] == 3 and planned["check_posterior"] == 1
+    assert planned["train_fold"] == sum(len(study.folds(e)) for e in study.estimators)
+    metrics = json.loads((clone.path / ROUND / "metrics.json").read_text())
+    assert metrics["n_train"] == study.n("half") + study.n(ROUND.name)
+    assert all(c["verdict"] in ("pass", "warn", "fail") for c in metrics["checks"]) and metrics["checks"]

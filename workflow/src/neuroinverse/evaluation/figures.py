@@ -166,11 +166,12 @@ def coverage(predictions: Predictions, errors: ErrorModel, levels: Sequence[floa
     return figure
 
 
-def learning_curves(histories):
+def learning_curves(histories, of: str = "unit parameters"):
     """Loss and validation loss of every fold against the epoch.
 
     Args:
         histories: A table per fold with the columns epoch, loss and val_loss (NaN where there is no validation).
+        of: What it is a loss of, or its unit.
     """
     with style.styled():
         figure = style.new_figure(3.2, 6.0)
@@ -195,7 +196,7 @@ def learning_curves(histories):
         # a likelihood may be negative
         lowest = min(float(h[["loss", "val_loss"]].astype(float).min().min()) for h in histories)
         axis.set_yscale("log" if lowest > 0 else "linear")
-        axis.set(xlabel="epoch", ylabel="loss (unit parameters)")
+        axis.set(xlabel="epoch", ylabel=f"loss ({of})")
         axis.legend()
         axis.grid(axis="y", color=PALE, linewidth=0.4)
         axis.xaxis.get_major_locator().set_params(integer=True)

@@ -12,7 +12,7 @@ from neuroinverse.estimators.posterior import Posterior
 from neuroinverse.estimators.probe import FeatureProbe
 from neuroinverse.evaluation import metrics as measures
 from neuroinverse.evaluation import posterior_checks, posterior_figures, posterior_observation, style
-from neuroinverse.evaluation.calibration import LEVELS
+from neuroinverse.evaluation.calibration import LEVELS, warning_threshold
 from neuroinverse.evaluation.conditionals import conditional_correlation, conditionals
 from neuroinverse.evaluation.figures import learning_curves
 from neuroinverse.files import atomic
@@ -32,8 +32,6 @@ SAMPLES = 10_000
 COMPARED = 10_000
 # simulations of each kind in the figure of predictive traces
 SHOWN = 5
-# share of test traces with a higher score than that above which `posterior` warns
-WARNED = 0.01
 
 
 def run(
@@ -99,7 +97,7 @@ def run(
             "train": float(np.mean([m["train_seconds"] for m in posterior.metadata])),
             "predict_per_trace": seconds,
         },
-        "warning_threshold": float(np.quantile(held_out["score"], 1 - WARNED)),
+        "warning_threshold": warning_threshold(held_out["score"]),
         "provenance": collect(spec),
     }
     points = {} if truth is None else {"truth": space.to_unit(truth)}
@@ -271,7 +269,7 @@ def _draw(folder: Path, space, measured, answer: dict, points: dict, probe, draw
         "sbc": lambda: posterior_figures.sbc(measured),
         "posterior_coverage": lambda: posterior_figures.coverage(measured),
         "contraction": lambda: posterior_figures.contraction(measured),
-        "learning_curves": lambda: learning_curves([pd.read_csv(path) for path in histories]),
+        "learning_curves": lambda: learning_curves([pd.read_csv(path) for path in histories], "negative gain, nats"),
     }
     for name, draw in drawings.items():
         style.save(draw(), folder / f"{name}.png")
