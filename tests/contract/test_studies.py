@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import yaml
 
+from neuroinverse import surrogates
+from neuroinverse.column import specs as column
 from neuroinverse.config import load_study, read_config
 from neuroinverse.cross import cross_spec
 from neuroinverse.estimators.architecture import complete, layer_shapes
@@ -48,6 +50,13 @@ def specifications(study):
         if study.extras.get(e, {}).get("cross"):
             specs[e, "cross"] = cross_spec(study, e)
     specs |= {(d, "proposal"): proposal_spec(study, d) for d in study.datasets if proposed(study, d)}
+    for name in surrogates.names(study):
+        specs |= {
+            (name, "train"): surrogates.train_spec(study, name),
+            (name, "check"): surrogates.check_spec(study, name),
+        }
+    for name in column.names(study):
+        specs |= {(name, "search"): column.search_spec(study, name), (name, "check"): column.check_spec(study, name)}
     if study.needs_kernel:
         specs["kernel"] = study.kernel_spec()
     return specs | {"report": study.report_spec()}
@@ -77,7 +86,7 @@ def test_loads_and_fits_its_simulator(path, scale):
         assert 0 <= len(study.shards(dataset)) * study.shard_size - study.n(dataset) < study.shard_size
         assert study.megabytes(dataset) > 0
     assert set(study.report_datasets) <= set(study.datasets)
-    print(f"{study.name} {scale}: {study.n('train')} + {study.n('test')}, {study.megabytes('train'):.1f} MB")
+    print(f"{study.name} {scale}: " + ", ".join(f"{d} {study.n(d)}" for d in study.datasets))
 
 
 @by_study
@@ -112,13 +121,14 @@ def test_scales_differ_in_size_alone(path):
     """A smaller scale's dataset is the beginning of the larger one's, where its scales change nothing else."""
     studies = [load_study(path, scale, 1) for scale in SCALES]
     changed = {key for scale in yaml.safe_load(path.read_text())["scales"].values() for key in scale or {}}
-    assert changed <= {"datasets", "estimators", "simulator", "protocol"}
-    for dataset in ("train", "test"):
+    assert changed <= {"datasets", "estimators", "surrogates", "column", "objectives", "simulator", "protocol"}
+    first = studies[0].datasets[0]
+    for dataset in {first, "test"} & set(studies[0].datasets):
         specs = [s.dataset_spec(dataset)["simulation"] for s in studies]
         differ = {key for spec in specs for key in spec if canonical(spec[key]) != canonical(specs[0][key])}
         # a smaller network has another kernel
         assert differ <= changed | ({"kernel"} if "simulator" in changed else set())
-    sizes = [s.n("train") for s in studies]
+    sizes = [s.n(first) for s in studies]
     assert sizes == sorted(sizes) and sizes[0] <= 200, f"a smoke run takes seconds; sizes are {sizes}"
 
 
@@ -148,29 +158,32 @@ def test_each_step_depends_on_what_it_should(path):
     def changed(edit):
         settings = copy.deepcopy(dict(base.settings))
         edit(settings)
-        study = Study(base.name, base.scale, base.master_seed, settings, base.searches, base.extras)
+        study = Study(base.name, base.scale, base.master_seed, settings, base.searches, base.extras, base.linked)
         before, after = specifications(base), specifications(study)
         return {name for name in before if canonical(before[name]) != canonical(after[name])}
 
     def more_epochs(settings):
-        for e in settings["estimators"].values():
-            e["hyperparameters"]["epochs"] += 1
+        for trained in (*settings["estimators"].values(), *settings.get("surrogates", {}).values()):
+            trained["hyperparameters"]["epochs"] += 1
+        for objective in settings.get("objectives", {}).values():
+            objective["search"]["epochs"] += 1
 
     def finer(settings):
-        settings["protocol"]["dt_ms"] /= 2
+        settings["protocol"]["dt_ms"] /= 5
 
     def question(settings):
         settings["question"] += " Really?"
 
-    # what a posterior proposes is of what it has learnt
-    drawn = {d for d in base.datasets if not proposed(base, d)}
-    simulations = {n for n in specifications(base) if n in drawn or n[0] in drawn}
+    # what a posterior proposes is of what it has learnt, what a search found of how it searched
+    drawn = {d for d in base.datasets if not proposed(base, d) and not column.found(base, d)}
+    simulations = {n for n in specifications(base) if n in drawn or (n[0] in drawn and n[1][0].isdigit())}
     assert changed(lambda settings: None) == set()
     assert changed(question) == {"report"}
     everything = set(specifications(base))
     assert changed(more_epochs) == everything - simulations - {"kernel"}
-    # a kernel may have a time step of its own
-    assert changed(finer) | {"kernel"} == everything | {"kernel"}
+    if not base.linked:  # surrogates of another study have its time step
+        # a kernel may have a time step of its own
+        assert changed(finer) | {"kernel"} == everything | {"kernel"}
     reseeded = specifications(load_study(path, "smoke", 2))
     assert all(canonical(spec) != canonical(reseeded[name]) for name, spec in specifications(base).items())
 

@@ -9,7 +9,18 @@ from matplotlib.text import Text
 from synthetic import FakeDataset, gaussian_errors, make_space, write_history, write_predictions
 
 from neuroinverse.evaluation import figures, metrics, style
-from neuroinverse.evaluation.captions import CAPTIONS, CROSS, NETWORK, POSTERIOR, SCALING, SEARCH, STABILITY, TRANSFER
+from neuroinverse.evaluation.captions import (
+    CAPTIONS,
+    CROSS,
+    NETWORK,
+    OBJECTIVE,
+    POSTERIOR,
+    SCALING,
+    SEARCH,
+    STABILITY,
+    SURROGATE,
+    TRANSFER,
+)
 from neuroinverse.evaluation.error_map import bins_for, error_map
 from neuroinverse.evaluation.transfer import error_histograms
 from neuroinverse.parameters import Parameter
@@ -241,7 +252,7 @@ def test_captions_of_both_reports_are_the_same(request):
     folder = request.config.rootpath / "workflow" / "report"
     texts = {path.stem: " ".join(path.read_text(encoding="utf-8").split()) for path in folder.glob("*.rst")}
     more = {"transfer": TRANSFER, "search": SEARCH, "stability": STABILITY, "scaling": SCALING}
-    captions = CAPTIONS | NETWORK | CROSS | POSTERIOR | more
+    captions = SURROGATE | OBJECTIVE | CAPTIONS | NETWORK | CROSS | POSTERIOR | more
     assert {name: texts.get(name) for name in captions} == {name: caption for name, (_, caption) in captions.items()}
 
 

@@ -112,7 +112,7 @@ def study(tmp_path, monkeypatch):
             "evaluations": [{"parameters": space.to_table()}] * len(estimators),
             "command": "snakemake results/hh/demo/report.html",
         }  # fmt: skip
-        report.run(spec, metrics, figures, [Path("train.h5"), Path("test.h5")], folder / "report.html")
+        report.run(spec, [Path("train.h5"), Path("test.h5")], folder / "report.html", metrics, figures)
         return SimpleNamespace(page=folder / "report.html", metrics=metrics, figures=figures, settings=settings)
 
     return make

@@ -5,12 +5,13 @@ import shlex
 import sys
 from pathlib import Path
 
-from neuroinverse import cross, rounds, scaling, search
+from neuroinverse import cross, rounds, scaling, search, surrogates
+from neuroinverse.column import specs as column
 from neuroinverse.config import check_config, load_study
 from neuroinverse.errors import ConfigError
 from neuroinverse.provenance import canonical
 from neuroinverse.slurm import advice
-from neuroinverse.workload import join_minutes, simulate_minutes, train_minutes
+from neuroinverse.workload import join_minutes, simulate_minutes, surrogate_minutes, train_minutes
 from neuroinverse.study import ESTIMATOR_PATTERN, VERSIONS
 from snakemake.io import IOFile
 
@@ -21,6 +22,8 @@ wildcard_constraints:
     dataset=r"[a-z][a-z0-9_]*(?:@[0-9]+)?",
     shard=r"[0-9]+",
     estimator=ESTIMATOR_PATTERN.pattern,
+    surrogate=r"[a-z][a-z0-9_]*",
+    objective=r"[a-z][a-z0-9_]*",
     fold=r"[0-9]+",
     trial=r"trial-(?:0|[1-9][0-9]*)|finalist-[1-9][0-9]*|design-[1-9][0-9]*-repeat-(?:0|[1-9][0-9]*)",
     tier=r"ranking|finalists",
@@ -124,6 +127,11 @@ POSTERIOR_FIGURES = [
 ]
 
 
+# of a surrogate, beside its learning curve
+SURROGATE_FIGURES = ["overlay", "output_correlations", "drift"]
+OBJECTIVE_FIGURES = ["spectra", "search_history", "gains", "activity"]
+
+
 def library_file(wildcards):
     return f"results/{wildcards.study}/{wildcards.scale}/mechanisms/libnrnmech.so"
 
@@ -171,7 +179,10 @@ def training_files(wildcards):
 
 def proposal_files(wildcards):
     """What proposes the parameters of a dataset, where it is not the prior."""
-    if not rounds.proposed(study_of(wildcards), wildcards.dataset):
+    study = study_of(wildcards)
+    if column.found(study, wildcards.dataset):
+        return f"results/{wildcards.study}/{wildcards.scale}/objectives/{wildcards.dataset}/found.h5"
+    if not rounds.proposed(study, wildcards.dataset):
         return []
     return f"results/{wildcards.study}/{wildcards.scale}/proposals/{wildcards.dataset}.h5"
 
@@ -190,6 +201,23 @@ def observation_path(wildcards, estimator):
     study = study_of(wildcards)
     file = rounds.observation_file(study, estimator)
     return str(file) if file else dataset_file(wildcards, study.estimator(estimator)["observation"])
+
+
+def surrogate_folder(wildcards):
+    return f"results/{wildcards.study}/{wildcards.scale}/surrogates/{wildcards.surrogate}"
+
+
+def surrogate_dataset(wildcards, purpose):
+    """What a surrogate is trained on, what its threshold is fitted to, or what it is measured on."""
+    names = surrogates.datasets(study_of(wildcards), wildcards.surrogate)
+    return dataset_file(wildcards, dict(zip(("train", "calibration", "test"), names))[purpose])
+
+
+def surrogate_mb(wildcards, threads):
+    """TensorFlow, the signals, and what is kept of a batch of long sequences for its gradients."""
+    study = study_of(wildcards)
+    megabytes = study.megabytes(surrogates.datasets(study, wildcards.surrogate)[0])
+    return 2500 + 2.5 * min(SIGNALS_MB, megabytes)
 
 
 def search_folder(wildcards):
@@ -231,6 +259,22 @@ def trial_mb(wildcards, threads):
 
 def metrics_files(study):
     return [f"results/{study.name}/{study.scale}/{estimator}/metrics.json" for estimator in study.estimators]
+
+
+def figure_folders(metrics):
+    return " ".join(str(Path(file).parent / "figures") for file in metrics)
+
+
+def objective_folder(wildcards):
+    return f"results/{wildcards.study}/{wildcards.scale}/objectives/{wildcards.objective}"
+
+
+def objectives_files(study):
+    return [f"results/{study.name}/{study.scale}/objectives/{o}/metrics.json" for o in column.names(study)]
+
+
+def surrogates_files(study):
+    return [f"results/{study.name}/{study.scale}/surrogates/{s}/metrics.json" for s in surrogates.names(study)]
 
 
 def network_files(wildcards):

@@ -140,6 +140,8 @@ rule report:
         datasets=lambda w: given(rules.report, w, dataset_files(w, study_of(w).report_datasets)),
         transfers=lambda w: given(rules.report, w, transfer_files(study_of(w))),
         network=lambda w: given(rules.report, w, states_files(study_of(w))),
+        surrogates=lambda w: given(rules.report, w, surrogates_files(study_of(w))),
+        objectives=lambda w: given(rules.report, w, objectives_files(study_of(w))),
     output:
         "results/{study}/{scale}/report.html",
     log:
@@ -154,12 +156,16 @@ rule report:
         runtime=10,
     params:
         spec=lambda w: canonical(study_of(w).report_spec()),
-        figures=lambda w, input: [str(Path(m).parent / "figures") for m in input.metrics],
+        metrics=lambda w, input: (
+            f"--metrics {input.metrics} --figures {figure_folders(input.metrics)}" if input.metrics else ""
+        ),
         transfers=lambda w, input: f"--transfers {input.transfers}" if input.transfers else "",
         network=lambda w, input: f"--network {input.network}" if input.network else "",
+        surrogates=lambda w, input: f"--surrogates {input.surrogates}" if input.surrogates else "",
+        objectives=lambda w, input: f"--objectives {input.objectives}" if input.objectives else "",
     shell:
-        "neuroinverse report --spec {params.spec:q} --metrics {input.metrics} --figures {params.figures}"
-        " --datasets {input.datasets} {params.transfers} {params.network} --output {output} &> {log}"
+        "neuroinverse report --spec {params.spec:q} --datasets {input.datasets} {params.metrics} {params.transfers}"
+        " {params.network} {params.surrogates} {params.objectives} --output {output} &> {log}"
 
 
 rule report_index:

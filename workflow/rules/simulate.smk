@@ -7,7 +7,7 @@ rule simulations:
             file
             for study, scale in CONFIGURED
             for dataset in load(study, scale).report_datasets
-            if not rounds.proposed(load(study, scale), dataset)
+            if not rounds.proposed(load(study, scale), dataset) and not column.found(load(study, scale), dataset)
             for file in shard_files(load(study, scale), dataset)
         ],
 
@@ -62,6 +62,8 @@ rule simulate_shard:
         "results/{study}/{scale}/logs/simulate_shard/{dataset}-{shard}.log",
     benchmark:
         "results/{study}/{scale}/benchmarks/simulate_shard/{dataset}-{shard}.tsv"
+    # a training that begins first would hold one of two cores, and a simulation waits for both
+    priority: 1
     conda:
         "../../envs/compiler.yaml"
     threads: 2

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from neuroinverse import surrogates
+from neuroinverse.column import specs as column
 from neuroinverse.errors import ConfigError, require_known
 from neuroinverse.estimators.architecture import check_network, layer_shapes
 from neuroinverse.features import feature_shape
@@ -19,8 +21,11 @@ def check_study(study) -> None:
     Raises:
         ConfigError: At the first thing that is wrong.
     """
+    if not (study.estimators or surrogates.names(study) or column.names(study)):
+        raise ConfigError("missing 'estimators'; add one, or a surrogate under 'surrogates', or objectives of a column")
     _check_parameters(study)
-    make_simulator(study.scenario("test")).stimulus()
+    # errors of the other datasets' own settings name these
+    make_simulator(study.scenario("test" if "test" in study.datasets else study.datasets[0])).stimulus()
     for dataset in study.datasets:
         _check_dataset(study, dataset)
     for name, estimator in study.settings["estimators"].items():
@@ -36,6 +41,8 @@ def check_study(study) -> None:
         except ConfigError as error:
             raise ConfigError(f"{where}.{error}") from error
         _check_sizes(study, name, estimator)
+    surrogates.check_surrogates(study)
+    column.check_column(study)
     _check_network(study)
 
 

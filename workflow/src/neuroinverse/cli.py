@@ -205,6 +205,53 @@ VERBS = {
             _path("--figures", "folder to write"),
         ],
     ),
+    "train_surrogate": (
+        "train a network to do what a simulator does",
+        [
+            SPEC,
+            OUTPUT,
+            THREADS,
+            GPUS,
+            MEMORY,
+            _path("--dataset", "the training dataset"),
+            _path("--calibration-dataset"),
+            _path("--history", "CSV to write"),
+        ],
+    ),
+    "check_surrogate": (
+        "measure and draw how far a surrogate does what the simulator does",
+        [
+            SPEC,
+            _path("--model", "the surrogate (.keras)"),
+            _path("--history", "CSV of its training"),
+            _path("--test-dataset"),
+            _path("--metrics", "JSON to write"),
+            _path("--figures", "folder to write"),
+        ],
+    ),
+    "optimise": (
+        "search for the gains of a column's projections that serve an objective",
+        [
+            SPEC,
+            OUTPUT,
+            THREADS,
+            _path("--surrogates", "of the cells (.keras)", several=True),
+            _path("--found", "HDF5 to write, the gains for simulate_shard"),
+        ],
+    ),
+    "check_objective": (
+        "measure and draw what the gains found do in the simulator and in the surrogates",
+        [
+            SPEC,
+            _path("--surrogates", "of the cells (.keras)", several=True),
+            _path("--search", "what optimise found"),
+            _path("--start-dataset", "simulations before"),
+            _path("--found-dataset", "simulations with the gains found"),
+            _path("--metrics", "JSON to write"),
+            _path("--network", "hnn-core's network file to write"),
+            _path("--figures", "folder to write"),
+        ],
+    ),
     "network_states": (
         "measure and draw what the networks of a study do",
         [
@@ -222,11 +269,13 @@ VERBS = {
         [
             SPEC,
             OUTPUT,
-            _path("--metrics", several=True),
-            _path("--figures", several=True),
             _path("--datasets", several=True),
+            _path("--metrics", "metrics.json of its estimators", several=True, required=False),
+            _path("--figures", "folders of the figures of its estimators", several=True, required=False),
             _path("--transfers", "transfer.json of the estimators that have one", several=True, required=False),
             _path("--network", "states.json of a study of networks", required=False),
+            _path("--surrogates", "metrics.json of its surrogates", several=True, required=False),
+            _path("--objectives", "metrics.json of its objectives", several=True, required=False),
         ],
     ),
     "report_index": (

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import yaml
 
+from neuroinverse import surrogates
+from neuroinverse.column import specs as column
 from neuroinverse.cross import check_cross
 from neuroinverse.errors import ConfigError, require_known
 from neuroinverse.estimators.space import values_of
@@ -88,6 +90,7 @@ def _load(path: Path, scale: str, master_seed: int, alone: bool = False) -> Stud
     _validate(content, "study.schema.json", path)
     if scale not in content["scales"]:
         raise ConfigError(f"{path}: scale {scale!r} is unknown; there are {', '.join(content['scales'])}")
+    content.setdefault("estimators", {})
     merged = _merge(content, content["scales"][scale], f"scales.{scale}")
     _validate(merged, "study.schema.json", f"{path} at scale {scale}")
     resolved = merged | {"estimators": _resolve_networks(merged["estimators"], f"{path} at scale {scale}")}
@@ -95,7 +98,14 @@ def _load(path: Path, scale: str, master_seed: int, alone: bool = False) -> Stud
     _validate(resolved, "study.schema.json", f"{path} at scale {scale}")
     # a name mistyped in a scale would be one more dataset, and the one that was meant would keep its size
     require_known(f"{path} at scale {scale}: datasets", resolved["datasets"], content["datasets"])
-    estimators, datasets = expand(resolved["estimators"], resolved["datasets"])
+    try:
+        _require_datasets(resolved)
+        estimators, datasets = expand(resolved["estimators"], resolved["datasets"])
+        datasets = surrogates.expand(resolved.get("surrogates", {}), datasets)
+        datasets = column.expand(resolved | {"datasets": datasets})
+        linked = column.linked_names(resolved)
+    except ConfigError as error:
+        raise ConfigError(f"{path} at scale {scale}: {error}") from error
     resolved |= {"estimators": estimators, "datasets": datasets}
     searches = _take_searches(resolved["estimators"], f"{path} at scale {scale}")
     extras = _take_extras(resolved["estimators"])
@@ -106,13 +116,22 @@ def _load(path: Path, scale: str, master_seed: int, alone: bool = False) -> Stud
         if "cross" in extra:
             where = f"{path} at scale {scale}: estimators.{name}.cross"
             extra["cross"] = () if alone else _load_others(extra["cross"], scale, master_seed, where)
+    where = f"{path} at scale {scale}: column.surrogates"
+    linked = _load_others(linked, scale, master_seed, where)
     try:
-        study = Study(path.stem, scale, master_seed, resolved, searches, extras)
+        study = Study(path.stem, scale, master_seed, resolved, searches, extras, {s.name: s for s in linked})
         check_searches(study)
         check_cross(study)
         return study
     except ConfigError as error:
         raise ConfigError(f"{path} at scale {scale}: {error}") from error
+
+
+def _require_datasets(settings: Mapping) -> None:
+    """Refuses a study that trains and lacks one of the datasets that this takes."""
+    for name in DATASETS if settings["estimators"] or settings.get("surrogates") else ():
+        if name not in settings["datasets"]:
+            raise ConfigError(f"datasets: missing {name!r}; add it")
 
 
 def _read_yaml(path: Path):

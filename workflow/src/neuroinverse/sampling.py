@@ -15,6 +15,9 @@ from neuroinverse.provenance import digest
 
 # proposed by a posterior: draws from the prior within the region that it holds likely, and draws from itself
 TRUNCATED, PREDICTIVE = "truncated", "predictive"
+# found for an objective: the same parameters for all simulations
+FOUND = "found"
+PROPOSED = (TRUNCATED, PREDICTIVE, FOUND)
 
 
 def resolve(where: str, settings: Mapping, space: ParameterSpace) -> tuple[int, dict | None]:
@@ -34,7 +37,7 @@ def resolve(where: str, settings: Mapping, space: ParameterSpace) -> tuple[int, 
         ConfigError: If a grid is not full, a point lacks a parameter, or keys do not fit each other.
     """
     kind = settings.get("sampling", "random")
-    if kind in (TRUNCATED, PREDICTIVE):
+    if kind in PROPOSED:
         return settings["n"], {"kind": kind, "by": settings["by"]}
     for key, belongs in (("levels", "grid"), ("points", "points")):
         if key in settings and kind != belongs:
@@ -124,7 +127,7 @@ def draw(simulation: Mapping, indices, proposal: Path | None = None) -> tuple:
     if sampling is None:
         return theta, seeds
     indices = np.asarray(indices)
-    if sampling["kind"] in (TRUNCATED, PREDICTIVE):
+    if sampling["kind"] in PROPOSED:
         return _proposed(proposal, simulation)[indices], seeds
     if sampling["kind"] == "points":
         points = np.array(sampling["points"], np.float64)

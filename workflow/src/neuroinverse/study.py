@@ -12,14 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from neuroinverse import rounds
+from neuroinverse import rounds, surrogates
 from neuroinverse.checks import check_study
+from neuroinverse.column import specs as column
 from neuroinverse.errors import ConfigError
 from neuroinverse.estimators.architecture import complete
 from neuroinverse.features import feature_shape, split
 from neuroinverse.parameters import ParameterSpace
 from neuroinverse.provenance import digest, file_sha256, leaves, version
-from neuroinverse.sampling import resolve
+from neuroinverse.sampling import FOUND, resolve
 from neuroinverse.simulators import make_simulator, mechanism_files, simulator_class
 from neuroinverse.simulators.base import Signal, Simulator, stimuli
 from neuroinverse.versions import VERSIONS
@@ -40,6 +41,7 @@ class Study:
         searches: By estimator what is searched: no other step depends on it.
         extras: By estimator what further targets alone depend on: `cross`, other studies at this scale;
             `published_scaling`, error by training size; `paper_size`, the training size of the scale paper.
+        linked: By name the other studies, at this scale, that this one is built on: those of a column's surrogates.
 
     Raises:
         ConfigError: If the parts do not fit each other.
@@ -51,6 +53,7 @@ class Study:
     settings: Mapping
     searches: Mapping = field(default_factory=dict)
     extras: Mapping = field(default_factory=dict)
+    linked: Mapping = field(default_factory=dict)
 
     def __post_init__(self):
         check_study(self)
@@ -90,14 +93,18 @@ class Study:
     @property
     def datasets(self) -> list[str]:
         """Names of all datasets, those that every study has first."""
-        return [*DATASETS, *(d for d in self.settings["datasets"] if d not in (*DATASETS, "shard_size"))]
+        given = [name for name in self.settings["datasets"] if name != "shard_size"]
+        return sorted(given, key=lambda name: DATASETS.index(name) if name in DATASETS else len(DATASETS))
 
     @property
     def report_datasets(self) -> list[str]:
         """Names of the datasets behind the report: those that every study has, and those that estimators name."""
         named = {d for e in self.estimators for d in (*self.training_datasets(e), *self.transfer_datasets(e))}
         named |= {d for e in self.estimators if self.is_posterior(e) for d in rounds.asked_datasets(self, e)}
-        return [d for d in self.datasets if d in {*DATASETS, *named, *self.network_datasets}]
+        named |= {*surrogates.asked_datasets(self), *column.asked_datasets(self)}
+        if self.estimators or surrogates.names(self):
+            named |= set(DATASETS)
+        return [d for d in self.datasets if d in {*named, *self.network_datasets}]
 
     @property
     def shard_size(self) -> int:
@@ -167,8 +174,8 @@ class Study:
 
     @functools.cached_property
     def simulator(self) -> Simulator:
-        """The simulator of the training set."""
-        return make_simulator(self.scenario("train"))
+        """The simulator of the first dataset, the training set where there is one."""
+        return make_simulator(self.scenario(self.datasets[0]))
 
     def megabytes(self, dataset: str, signal: str | None = None) -> float:
         """Size of a dataset, or of one of its signals."""
@@ -210,6 +217,8 @@ class Study:
             spec["sampling"] = sampling
         if rounds.proposed(self, base):
             spec["proposal"] = digest(rounds.proposal_spec(self, base))
+        elif sampling and sampling["kind"] == FOUND:
+            spec["proposal"] = digest(column.search_spec(self, sampling["by"]))
         if "path" in section:
             spec["source_sha256"] = file_sha256(Path(section["path"]))
         if self.mechanisms:
@@ -385,6 +394,10 @@ class Study:
             spec["transfers"] = transfers
         if self.network_datasets:
             spec["network"] = digest(self.network_spec())
+        if surrogates.names(self):
+            spec["surrogates"] = {s: digest(surrogates.check_spec(self, s)) for s in surrogates.names(self)}
+        if column.names(self):
+            spec["objectives"] = {o: digest(column.check_spec(self, o)) for o in column.names(self)}
         return spec
 
     def _evaluations(self) -> list[dict]:

@@ -8,7 +8,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from neuroinverse import rounds
+from neuroinverse import rounds, surrogates
+from neuroinverse.column import specs as column
 from neuroinverse.errors import NeuroinverseError
 from neuroinverse.estimators.architecture import multiply_adds
 from neuroinverse.estimators.modelfile import read_metadata
@@ -55,6 +56,15 @@ def fit_minutes(samples: int, forward: int, threads: int) -> int:
     return _request(PASSES * samples * forward / (CORE_RATE * threads))
 
 
+def surrogate_minutes(study: Study, surrogate: str, threads: int) -> int:
+    """Walltime to ask for the training of a surrogate on CPUs (min); what is cut off goes on with the next attempt."""
+    dataset, h = surrogates.datasets(study, surrogate)[0], surrogates.hyperparameters(study, surrogate)
+    steps, width = study.signals_of(dataset)[surrogates.INPUTS].shape[0], h["lstm_units"]
+    # four gates, each of the input of a layer and of its state before
+    forward = steps * h["lstm_layers"] * 4 * width * (width + max(width, h["conv_units"]))
+    return fit_minutes(study.n(dataset) * h["epochs"], forward, threads)
+
+
 def forward_multiply_adds(study: Study, estimator: str) -> int:
     """Multiply-adds of one prediction."""
     hyperparameters = study.estimator(estimator)["hyperparameters"]
@@ -72,7 +82,8 @@ class Rates:
 
     Args:
         simulate: Core seconds per simulation.
-        train: Per estimator, core seconds per training simulation and epoch, validation and start-up included.
+        train: Per estimator and surrogate, core seconds per training simulation and epoch, validation and start-up
+            included.
     """
 
     simulate: float
@@ -98,7 +109,8 @@ def measured_rates(study: Study, results: Path = Path("results")) -> Rates:
             return _rates_of_run(run)
     figures = read_records().get("rates", {}).get("figures", {})
     try:
-        train = {e: figures[f"{study.name}_{e}_core_seconds_per_simulation_epoch"] for e in study.estimators}
+        trained = [*study.estimators, *surrogates.names(study)]
+        train = {e: figures[f"{study.name}_{e}_core_seconds_per_simulation_epoch"] for e in trained}
         return Rates(figures[f"{study.name}_core_seconds_per_simulation"], train)
     except KeyError:
         raise NeuroinverseError(
@@ -110,19 +122,22 @@ def measured_rates(study: Study, results: Path = Path("results")) -> Rates:
 def _rates_of_run(run: Path) -> Rates:
     from neuroinverse.shards import Dataset
 
-    data, train = Dataset(run / "dataset" / "train.h5"), {}
-    for model in sorted(run.glob("*/fold-0/model.keras")):
-        estimator = model.parent.parent.name
-        if "@" not in estimator:
+    # of a column, the start
+    first = next(f for d in ("train", column.START) if (f := run / "dataset" / f"{d}.h5").is_file())
+    data, train, made = Dataset(first), {}, run / "benchmarks"
+    trainings = {m.parent.parent.name: (m, "train_fold", "-0") for m in sorted(run.glob("*/fold-0/model.keras"))}
+    trainings |= {m.parent.name: (m, "train_surrogate", "") for m in sorted(run.glob("surrogates/*/model.keras"))}
+    for name, (model, verb, fold) in trainings.items():
+        if "@" not in name:
             m = read_metadata(model)
-            job = (run / "benchmarks" / "train_fold" / f"{estimator}-0.tsv").read_text().splitlines()
+            job = (made / verb / f"{name}{fold}.tsv").read_text().splitlines()
             row = dict(zip(job[0].split("\t"), job[1].split("\t"), strict=True))
-            train[estimator] = float(row["cpu_time"]) / (m["n_train"] * m["epochs"])
+            train[name] = float(row["cpu_time"]) / (m["n_train"] * m["epochs"])
     return Rates(data.seconds_core / data.n, train)
 
 
 def plan(study: Study, rates: Rates) -> dict[str, float]:
-    """What a study needs at its scale.
+    """What a study needs at its scale, beside what studies that it is built on need.
 
     Returns:
         simulations, shards, gigabytes, simulate_core_hours, train_core_hours, jobs.
@@ -139,10 +154,14 @@ def plan(study: Study, rates: Rates) -> dict[str, float]:
         * study.estimator(e)["hyperparameters"]["epochs"]
         for e, k in folds.items()
     )
+    for name in surrogates.names(study):
+        n = study.n(surrogates.datasets(study, name)[0])
+        train += rates.train[name] * n * surrogates.hyperparameters(study, name)["epochs"]
     # per estimator: folds, and ensemble and evaluation, or the check of a posterior, transfer where asked for; per
-    # dataset: one join, one proposal where a posterior makes it; and the study's own
+    # dataset: one join, one proposal where a posterior makes it; per surrogate and objective two; and the study's own
     jobs = shards + len(datasets) + sum(rounds.proposed(study, d) for d in datasets) + len(study.transferred)
     jobs += sum(k + (1 if study.is_posterior(e) else 2) for e, k in folds.items())
+    jobs += 2 * (len(surrogates.names(study)) + len(column.names(study)))
     jobs += 1 + bool(study.mechanisms) + study.needs_kernel + bool(study.network_datasets)
     return {
         "simulations": simulations,

@@ -33,6 +33,22 @@ def save_model(model, metadata: dict, path: Path, trace_range: TraceRange | None
                 archive.writestr(RANGE, json.dumps(trace_range.to_dict()), zipfile.ZIP_DEFLATED)
 
 
+def signal_table(signal) -> dict:
+    """A signal as JSON values.
+
+    Args:
+        signal: `Signal`.
+    """
+    return {
+        "name": signal.name,
+        "unit": signal.unit,
+        "dt_ms": signal.dt_ms,
+        "shape": list(signal.shape),
+        "t0_ms": signal.t0_ms,
+        "channels": list(signal.channels),
+    }
+
+
 def read_metadata(path: Path) -> dict:
     """Reads the description in a model file, without Keras.
 

@@ -177,3 +177,50 @@ SCALING = (
     "law fitted to each (dashed) and the band that the scatter of the folds gives it, which holds the law in nine of "
     "ten cases. Published errors where the study names some. Right: training time of a fold.",
 )
+
+# of a surrogate
+SURROGATE = {
+    "overlay": (
+        "Surrogate over simulation",
+        "Test simulations that no training saw: what the simulator recorded, and what the surrogate makes of the same "
+        "events from a state of rest. Spikes of both stand above their voltage.",
+    ),
+    "output_correlations": (
+        "Correlation of every output",
+        "Pearson correlation between surrogate and simulator over all test simulations laid end to end, with its 95 % "
+        "interval over simulations. Beside it the root mean squared error in the unit of the output.",
+    ),
+    "drift": (
+        "Drift over a rollout",
+        "Correlation and bias in consecutive parts of the test simulations. A surrogate keeps its own state and is "
+        "never told the simulator's: errors that add up would show as a correlation that falls with time.",
+    ),
+    "learning_curves": (
+        "Learning curve",
+        "Loss after each epoch, on standardized outputs.",
+    ),
+}
+
+# of an objective of a column
+OBJECTIVE = {
+    "spectra": (
+        "Spectra of the dipole",
+        "Power spectral density of the column's current dipole before and after the search, mean of logarithms over "
+        "drives with its 95 % interval, in the simulator and in the network of surrogates under the same drives.",
+    ),
+    "search_history": (
+        "Searches",
+        "Lowest loss so far against the work done, in rollouts of the network of surrogates. Every search is measured "
+        "under the same drives, which none has used. A rollout with its gradient counts as two.",
+    ),
+    "gains": (
+        "Gains of the projections",
+        "Factor on the weights of every projection, within the bounds of the search. Blue: from excitatory cells; "
+        "red: from inhibitory ones.",
+    ),
+    "activity": (
+        "Activity under one drive",
+        "Spikes of all cells and the summed dipole of the first drive. Simulator and surrogates are given the same "
+        "events; before and after have different ones. The grey beginning is left out of every measure.",
+    ),
+}

@@ -13,6 +13,8 @@ SIMULATORS = {
     "ball_and_sticks": "ball_and_sticks:BallAndSticks",
     "brunel": "brunel:Brunel",
     "cell_template": "cell_template:CellTemplate",
+    "hnn_cell": "hnn_cell:HnnCell",
+    "hnn_column": "hnn_column:HnnColumn",
     "hh_point": "hh_point:HHPoint",
     "izhikevich": "izhikevich:Izhikevich",
     "mainen": "mainen:Mainen",

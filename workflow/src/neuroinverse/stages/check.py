@@ -1,5 +1,7 @@
 """check: reads a study file as the workflow does, and says what it asks for."""
 
+from neuroinverse import surrogates
+from neuroinverse.column import specs as column
 from neuroinverse.config import load_study, master_seed
 from neuroinverse.estimators.architecture import complete, layer_shapes
 
@@ -30,6 +32,15 @@ def run(study: str, scale: str = "demo") -> None:
         h = complete(settings["hyperparameters"], settings["kind"])
         flow = f", flow of {h['flow_layers']} layers" if checked.is_posterior(name) else ""
         print(f"  {name}: {settings['folds']} folds; input {shape[0]}×{shape[1]}, {layers}{flow}")
+    for name in surrogates.names(checked):
+        signals = checked.signals_of(surrogates.datasets(checked, name)[0])
+        h, channels = surrogates.hyperparameters(checked, name), len(signals[surrogates.INPUTS].channels)
+        outputs = sum(len(signals[s].channels) or 1 for s in surrogates.outputs(checked, name))
+        lstm = f"{h['lstm_layers']} × LSTM {h['lstm_units']}, {h['epochs']} epochs"
+        print(f"  surrogate {name}: {channels} channels to {outputs} outputs and spikes; {lstm}")
+    for name in column.names(checked):
+        kinds = ", ".join(term["kind"] for term in column.settings_of(checked, name)["terms"])
+        print(f"  objective {name}: {kinds}")
 
 
 def _other(study, dataset: str) -> list:

@@ -34,4 +34,6 @@ def run(study: str | None = None, scale: str = "paper") -> dict[str, dict[str, f
         for key, unit in UNITS.items():
             value = needs[checked.name][key]
             print(f"  {value:>10,.{0 if isinstance(value, int) else 1}f} {unit}")
+        for other in checked.linked:
+            print(f"  beside what the surrogates of {other} need: neuroinverse plan {other} --scale {scale}")
     return needs

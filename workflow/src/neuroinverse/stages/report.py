@@ -7,7 +7,7 @@ import struct
 from dataclasses import asdict
 from pathlib import Path
 
-from neuroinverse.evaluation.captions import CAPTIONS, NETWORK, POSTERIOR, TRANSFER
+from neuroinverse.evaluation.captions import CAPTIONS, NETWORK, OBJECTIVE, POSTERIOR, SURROGATE, TRANSFER
 from neuroinverse.evaluation.network import STATES
 from neuroinverse.evaluation.style import DPI, duration, exact, number, unit_text
 from neuroinverse.files import atomic
@@ -23,31 +23,36 @@ LABELS = {
     "n_test": "test simulations",
     "out_of_range_fraction": "fraction of predictions outside of the prior",
 }
-# figures that are better when smaller; of any other key a report gives the ratio and no verdict
+# figures that are better when smaller, or larger; of any other key a report gives the ratio and no verdict
 LOWER_IS_BETTER = ("mse", "rmse", "mae", "error", "seconds", "out_of_range")
+HIGHER_IS_BETTER = ("correlation",)
 # pixels of a page per inch of a figure: 8 inches are the width of the text
 PIXELS_PER_INCH = 114
 
 
 def run(
     spec: dict,
-    metrics: list[Path],
-    figures: list[Path],
     datasets: list[Path],
     output: Path,
-    transfers: list[Path] | None = None,
+    metrics: list[Path] = (),
+    figures: list[Path] = (),
+    transfers: list[Path] = (),
     network: Path | None = None,
+    surrogates: list[Path] = (),
+    objectives: list[Path] = (),
 ) -> None:
     """Writes the report of a study.
 
     Args:
         spec: Specification of the step.
+        datasets: The study's datasets, the training set first.
+        output: The page.
         metrics: metrics.json of every estimator, in the order of `spec["estimators"]`.
         figures: Folders with the figures of every estimator, in the same order.
-        datasets: The study's datasets, the training set among them.
-        output: The page.
         transfers: transfer.json of the estimators in `spec["transfers"]`.
         network: states.json of a study of networks, its figures beside it.
+        surrogates: metrics.json of every surrogate, its figures beside it.
+        objectives: metrics.json of every objective of a column, its figures beside it.
 
     Raises:
         ShardError: If a dataset is damaged.
@@ -60,7 +65,7 @@ def run(
     evaluations = [json.loads(Path(path).read_text(encoding="utf-8")) for path in metrics]
     table = [dataset_row(d, Path(path)) for d, path in zip(data, datasets, strict=True)]
     spaces = [ParameterSpace.from_table(e["parameters"]) for e in spec["evaluations"]]
-    contents = (json.loads(Path(path).read_text(encoding="utf-8")) for path in transfers or ())
+    contents = (json.loads(Path(path).read_text(encoding="utf-8")) for path in transfers)
     transferred = {content["estimator"]: content for content in contents}
     estimators = []
     for name, evaluation, folder, space in zip(spec["estimators"], evaluations, figures, spaces, strict=True):
@@ -69,6 +74,9 @@ def run(
         else:
             section = estimator_section(name, evaluation, Path(folder), space, spec["settings"])
             estimators.append(section | {"transfer": transfer_section(transferred.get(name), Path(folder))})
+    of_surrogates = [surrogate_section(Path(path)) for path in surrogates]
+    of_objectives = [objective_section(Path(path)) for path in objectives]
+    sections = [*estimators, *of_surrogates, *of_objectives]
     # a column of zeros tells nothing where there is no network
     counted = [row["status_counts"] for row in table]
     shown = dict.fromkeys(s for counts in counted for s in counts if s != "silent" or any(c.get(s) for c in counted))
@@ -76,17 +84,21 @@ def run(
     page = render(
         "study.html",
         **{key: spec[key] for key in ("study", "scale", "title", "question", "references", "command")},
-        date=max((e["provenance"].get("date", "")[:10] for e in evaluations), default=""),
-        headline=headline(evaluations, spec["settings"], data[0], len({n for space in spaces for n in space.names})),
+        date=max(section["metrics"]["provenance"].get("date", "")[:10] for section in sections),
+        headline=headline(evaluations, spec["settings"], data[0], len({n for space in spaces for n in space.names}))
+        if evaluations
+        else "",
         estimators=estimators,
         posteriors=[e for e in estimators if e["posterior"]],
         regressors=[e for e in estimators if not e["posterior"]],
         network=network_section(Path(network)) if network else None,
+        surrogates=of_surrogates,
+        objectives=of_objectives,
         departures=spec.get("departures", []),
         datasets=table,
         statuses=list(shown),
         provenance=provenance_rows(
-            {f"evaluation of {e['name']}": e["metrics"]["provenance"] for e in estimators}
+            {f"evaluation of {e['name']}": e["metrics"]["provenance"] for e in sections}
             | {f"dataset {row['name']}": row["provenance"] for row in table}
         ),
         failures=failures_sentence(
@@ -141,7 +153,7 @@ def published_rows(metrics: dict) -> list[dict]:
     for key, published in metrics.get("published", {}).items():
         here = metrics.get(key)
         comparable = isinstance(here, int | float) and not isinstance(here, bool)
-        smaller_is_better = any(word in key for word in LOWER_IS_BETTER)
+        lower, higher = (any(word in key for word in words) for words in (LOWER_IS_BETTER, HIGHER_IS_BETTER))
         rows.append(
             {
                 "key": key,
@@ -149,7 +161,7 @@ def published_rows(metrics: dict) -> list[dict]:
                 "here": here if comparable else None,
                 "published": published,
                 "ratio": here / published if comparable and published else None,
-                "met": here <= published if comparable and smaller_is_better else None,
+                "met": (here <= published if lower else here >= published) if comparable and lower != higher else None,
                 "remark": "for comparison" if comparable else "not measured",
             }
         )
@@ -279,6 +291,32 @@ def network_section(states: Path) -> dict:
     """
     content = json.loads(states.read_text(encoding="utf-8"))
     return content | {"names": STATES, "figures": embedded_figures(states.parent / "figures", NETWORK)}
+
+
+def surrogate_section(metrics: Path) -> dict:
+    """What the template shows of one surrogate.
+
+    Args:
+        metrics: Its metrics.json; its figures are in the folder beside it.
+    """
+    content = json.loads(metrics.read_text(encoding="utf-8"))
+    return {
+        "name": content["surrogate"],
+        "metrics": content,
+        "published": published_rows(content),
+        "times": False,
+        "figures": embedded_figures(metrics.parent / "figures", SURROGATE),
+    }
+
+
+def objective_section(metrics: Path) -> dict:
+    """What the template shows of one objective of a column; argument as of `surrogate_section`."""
+    content = json.loads(metrics.read_text(encoding="utf-8"))
+    return {
+        "name": content["objective"],
+        "metrics": content,
+        "figures": embedded_figures(metrics.parent / "figures", OBJECTIVE),
+    }
 
 
 def _setting(value) -> str:

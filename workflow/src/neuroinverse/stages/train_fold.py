@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from neuroinverse.estimators.architecture import is_gaussian
-from neuroinverse.estimators.modelfile import save_model
+from neuroinverse.estimators.modelfile import save_model, signal_table
 from neuroinverse.estimators.trace_range import TRACES, TraceRange
 from neuroinverse.joined import JoinedDatasets
 from neuroinverse.parameters import ParameterSpace, seed_sequence
@@ -109,14 +109,7 @@ def train(
         state = training.fit(model, data, h, checkpoint)
         metadata = {
             "parameters": parameters.to_table(),
-            "signal": {
-                "name": signal.name,
-                "unit": signal.unit,
-                "dt_ms": signal.dt_ms,
-                "shape": list(signal.shape),
-                "t0_ms": signal.t0_ms,
-                "channels": list(signal.channels),
-            },
+            "signal": signal_table(signal),
             "features": spec["features"],
             "spec": spec,
             "outputs": ["gain"] if is_posterior else ["parameters", "sd_unit"] if is_gaussian(h) else ["parameters"],

@@ -1,0 +1,245 @@
+"""The search for gains: it lowers the loss, keeps to its bounds, seeds and projections, and says what is wrong."""
+
+import json
+import sys
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tiny_column import DT_ms, LeakyCell, loop, surrogates
+
+from neuroinverse.column.network import ColumnNetwork
+from neuroinverse.column.objectives import Objective
+from neuroinverse.column.optimise import GRADIENT_COST, optimise, slopes
+from neuroinverse.column.settings import SEARCH, complete
+from neuroinverse.errors import ConfigError, NeuroinverseError
+
+N = 300
+NAMES = ("E_E", "E_I", "I_E", "I_I")
+SHORT = {"epochs": 3, "held_out_seeds": 2, "slope": 5.0, "bound": 0.5}
+POWER = {"kind": "band_power", "low_Hz": 15, "high_Hz": 60, "dipoles": ["E"]}
+
+
+def objective(net, *terms) -> Objective:
+    return Objective({"terms": terms or [POWER], "warm_up_ms": 50}, net.populations, net.dipoles, DT_ms, N)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return ColumnNetwork(loop(), surrogates(loop()), jit=False)
+
+
+@pytest.fixture(scope="module")
+def power(network):
+    """One objective for the module: what is compiled for it serves all tests."""
+    return objective(network)
+
+
+@pytest.fixture(scope="module")
+def result(network, power):
+    return optimise(network, power, {"epochs": 8, "held_out_seeds": 4, "slope": 5.0, "bound": 0.5}, 1)
+
+
+def self_exciting():
+    """One projection alone, which is built quickly."""
+    return replace(loop(), projections=loop().projections[:1])
+
+
+def gains(row) -> np.ndarray:
+    return np.array([row["log10_gains"][name] for name in NAMES])
+
+
+def without_seconds(result) -> dict:
+    return {key: value for key, value in result.items() if key != "seconds"}
+
+
+def test_adam_raises_the_power_of_a_band(result):
+    assert result["best"]["loss"] < result["initial"]["loss"] - 0.5
+    measured = [row["held_out_loss"] for row in result["history"]]
+    assert len(measured) == 9 and result["best"]["loss"] == min(measured)
+    best = result["best"]["step"]
+    assert measured[best] == min(measured) and (gains(result["best"]) == gains(result["history"][best])).all()
+    assert result["initial"]["step"] == 0 and not gains(result["initial"]).any()
+
+
+def test_the_history_says_what_happened(result):
+    for row in result["history"]:
+        assert set(row["log10_gains"]) == set(NAMES) and set(row["rates_Hz"]) == {"E", "I"}
+        assert row["terms"] == {"band_power": row["loss"]}
+    first = result["history"][0]
+    assert first["gradient_norm"] == pytest.approx(np.linalg.norm(list(first["gradient"].values())))
+    assert result["rollouts"] == (8 * GRADIENT_COST + 1) * 2 and result["held_out_rollouts"] == 9 * 4
+    assert json.loads(json.dumps(result)) == result, "plain data"
+
+
+def test_what_is_measured_is_what_the_network_does(network, power, result):
+    activity = network.simulate(gains(result["best"]), network.drive(N, result["held_out_seeds"]))
+    assert float(power(activity)["loss"]) == pytest.approx(result["best"]["loss"], rel=1e-4)
+    assert {k: float(r) for k, r in power.rates(activity).items()} == pytest.approx(result["best"]["rates_Hz"])
+
+
+def test_steps_are_those_of_adam_within_the_bounds(result):
+    """Keras' optimiser on the recorded gradients, clipped by their norm and projected, walks the same way."""
+    variable, adam = tf.Variable(np.zeros(4)), keras.optimizers.Adam(0.1, epsilon=1e-8)
+    at_bound = 0
+    for row, after in zip(result["history"][:-1], result["history"][1:], strict=True):
+        gradient = np.array([row["gradient"][name] for name in NAMES])
+        adam.apply([tf.constant(gradient / max(1, np.linalg.norm(gradient)))], [variable])
+        variable.assign(np.clip(variable, -0.5, 0.5))
+        np.testing.assert_allclose(gains(after), variable, atol=1e-5)
+        at_bound += (np.abs(gains(after)) == 0.5).sum()
+    assert at_bound, "the bound is reached, and held"
+
+
+def test_only_the_projections_that_are_asked_for_change(network, power):
+    settings = SHORT | {"projections": ["E_E"], "initial_gains": {"E_I": 4.0, "E_E": 1.5}}
+    found = np.array([gains(row) for row in optimise(network, power, settings, 1)["history"]])
+    np.testing.assert_allclose(found[:, 1:], np.log10([[4.0, 1.0, 1.0]] * 4))
+    np.testing.assert_allclose(found[0, 0], np.log10(1.5))
+    assert (np.diff(found[:, 0]) != 0).all()
+
+
+def test_a_search_repeats_itself_and_follows_its_seed(network, power):
+    first, again, other = (optimise(network, power, SHORT, seed) for seed in (1, 1, 2))
+    assert without_seconds(first) == without_seconds(again)
+    assert first["held_out_seeds"] != other["held_out_seeds"] and first["initial"]["loss"] != other["initial"]["loss"]
+
+
+def test_seeds_are_new_in_every_epoch_or_stay(network, power):
+    """With gains that hardly move, losses differ by the seeds alone."""
+    settings = SHORT | {"learning_rate": 1e-6}
+    changing, staying = (
+        [row["loss"] for row in optimise(network, power, settings | {"new_seeds": new}, 1)["history"]]
+        for new in (True, False)
+    )
+    assert changing[0] == staying[0] and np.ptp(changing) > 0.01 and np.ptp(staying) < 1e-3
+
+
+def test_random_search_is_a_control_of_equal_budget(network, power, result):
+    found = optimise(network, power, {"method": "random", "epochs": 8, "held_out_seeds": 4, "bound": 0.5}, 1)
+    assert found["rollouts"] == result["rollouts"] and len(found["history"]) == 1 + 8 * GRADIENT_COST
+    assert found["held_out_seeds"] == result["held_out_seeds"] and found["initial"] == result["initial"]
+    drawn = np.array([gains(row) for row in found["history"]])
+    assert not drawn[0].any() and np.abs(drawn).max() <= 0.5 and np.ptp(drawn[1:], axis=0).min() > 0.5
+    # measured where the loss under its seeds is the lowest so far
+    losses = [row["loss"] for row in found["history"]]
+    measured = ["held_out_loss" in row for row in found["history"]]
+    assert measured == [loss == min(losses[: i + 1]) for i, loss in enumerate(losses)]
+    assert found["held_out_rollouts"] == 4 * sum(measured)
+    assert found["best"]["loss"] <= found["initial"]["loss"]
+
+
+def test_cma_es_is_a_control_of_equal_budget(network, power, result):
+    pytest.importorskip("cma")
+    settings = {"method": "cma", "epochs": 8, "held_out_seeds": 4, "bound": 0.5, "generation": 5}
+    found = optimise(network, power, settings | {"projections": ["E_E", "I_E"]}, 1)
+    assert found["rollouts"] == (3 * 5 + 1) * 2 <= result["rollouts"], "whole generations"
+    assert [len(row["losses"]) for row in found["history"][1:]] == [5] * 3
+    assert all(row["loss"] == min(row["losses"]) for row in found["history"][1:])
+    tried = np.array([gains(row) for row in found["history"]])
+    assert np.abs(tried).max() <= 0.5 and not tried[:, [1, 3]].any() and tried[1:, [0, 2]].all()
+    again = optimise(network, power, settings | {"projections": ["E_E", "I_E"]}, 1)
+    assert without_seconds(found) == without_seconds(again)
+    json.dumps(found)
+
+
+def test_without_cma_the_message_says_what_to_install(network, power, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cma", None)
+    with pytest.raises(NeuroinverseError, match="pip install cma"):
+        optimise(network, power, SHORT | {"method": "cma"}, 1)
+
+
+def test_slopes_are_compared_and_one_that_fails_is_reported(network, power, monkeypatch):
+    found = slopes(network, power, SHORT, [1e6, 5.0], 1)
+    assert [run["slope"] for run in found["runs"]] == [1e6, 5.0]
+    steep, moderate = found["runs"]
+    assert steep["history"][0]["loss"] == moderate["history"][0]["loss"], "a slope changes no activity"
+    assert steep["history"][0]["gradient_norm"] != moderate["history"][0]["gradient_norm"]
+    best = min(found["runs"], key=lambda run: run["best"]["loss"])
+    assert found["best_slope"] == best["slope"]
+    with pytest.raises(ConfigError, match="slope: 0; expected a positive number"):
+        slopes(network, power, SHORT, [0], 1)
+
+
+@tf.custom_gradient
+def poisoned(x):
+    return tf.identity(x), lambda upstream: upstream * np.nan
+
+
+class Failing(LeakyCell):
+    """What it shows is no number, or what flows back through it."""
+
+    def __init__(self, backwards):
+        super().__init__()
+        self.backwards = backwards
+
+    def step(self, state, x):
+        state, outputs = super().step(state, x)
+        return state, poisoned(outputs) if self.backwards else outputs * np.nan
+
+
+@pytest.mark.parametrize(
+    ("backwards", "words"),
+    [
+        (False, ["loss is not finite", "band_power nan", "0.5", "bound"]),
+        (True, ["epoch 0", "gradient", "E_E", "slope"]),
+    ],
+)
+def test_what_is_not_finite_ends_the_search_with_a_cure(backwards, words):
+    net = ColumnNetwork(self_exciting(), surrogates(loop(), lambda: Failing(backwards)), jit=False)
+    with pytest.raises(NeuroinverseError) as caught:
+        optimise(net, objective(net), SHORT, 1)
+    for word in words:
+        assert word in str(caught.value)
+    found = slopes(net, objective(net), SHORT, [5.0], 1)
+    assert found["best_slope"] is None and words[-1] in found["runs"][0]["error"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"method": "adamw"}, ["search.method", "adamw", "adam"]),
+        ({"epoch": 3}, ["search", "epoch", "epochs"]),
+        ({"projections": ["E_E", "EI"]}, ["search.projections", "'EI'", "E_I"]),
+        ({"initial_gains": {"II": 2}}, ["search.initial_gains", "'II'", "I_I"]),
+        ({"initial_gains": {"I_I": 0}}, ["search.initial_gains.I_I", "0", "positive"]),
+        ({"initial_gains": {"I_I": 20}}, ["search.initial_gains.I_I", "20", "[0.1, 10]", "bound"]),
+        ({"epochs": 0}, ["search.epochs", "0", "an integer from 1 on"]),
+        ({"seeds": 1.5}, ["search.seeds", "1.5", "integer"]),
+        ({"learning_rate": -0.1}, ["search.learning_rate", "-0.1"]),
+        ({"bound": "one"}, ["search.bound", "'one'", "positive number"]),
+        ({"epochs": True}, ["search.epochs", "True", "integer"]),
+        ({"new_seeds": 3}, ["search.new_seeds", "3", "true or false"]),
+        ({"projections": "E_E"}, ["search.projections", "'E_E'", "a list"]),
+        ({"method": "cma", "projections": ["E_E"]}, ["search.projections", "cma", "two or more"]),
+    ],
+)
+def test_settings_that_do_not_fit_are_named(settings, words):
+    with pytest.raises(ConfigError) as caught:
+        complete(settings, NAMES)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_settings_are_completed():
+    full = complete({"epochs": 3, "initial_gains": {"E_I": 0.1}}, NAMES)
+    assert full == {**SEARCH, "epochs": 3, "projections": list(NAMES), "initial_gains": {"E_I": 0.1}}
+    # a gain that stays may be anything
+    assert complete({"projections": ["E_E"], "initial_gains": {"E_I": 100}}, NAMES)["initial_gains"] == {"E_I": 100}
+
+
+def test_a_compiled_search_is_the_same():
+    plain, fast = (ColumnNetwork(self_exciting(), surrogates(loop()), jit=jit) for jit in (False, True))
+    plain, fast = (optimise(net, objective(net), SHORT | {"epochs": 1}, 1) for net in (plain, fast))
+    assert plain["history"][1]["log10_gains"]["E_E"] != 0
+    assert fast["history"][1]["log10_gains"] == pytest.approx(plain["history"][1]["log10_gains"], abs=1e-3)
+    assert fast["initial"]["loss"] == pytest.approx(plain["initial"]["loss"], rel=1e-3)
+
+
+def test_a_silent_column_is_no_error():
+    """Its dipole has no power at all: the loss is finite, and no gradient leads away."""
+    silent = ColumnNetwork(replace(self_exciting(), drives=()), surrogates(loop()), jit=False)
+    found = optimise(silent, objective(silent), SHORT | {"epochs": 1}, 1)
+    assert np.isfinite(found["best"]["loss"]) and found["best"]["log10_gains"] == {"E_E": 0}

@@ -1,0 +1,63 @@
+"""optimise: searches for the gains of a column's projections that serve an objective, through its surrogates."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from neuroinverse.column.specs import GAIN
+from neuroinverse.files import atomic
+from neuroinverse.hdf5 import fixed, new_file
+from neuroinverse.provenance import canonical, collect
+from neuroinverse.simulators import make_simulator
+
+
+def run(spec: dict, surrogates: list[Path], output: Path, found: Path, threads: int = 1) -> dict:
+    """Searches by gradient, and with other slopes and without a gradient where the objective asks for it.
+
+    Args:
+        spec: Specification of the step.
+        surrogates: The cells' surrogates (.keras), in the order of `spec["cells"]`.
+        output: JSON with what every search found, see `column.optimise.optimise`.
+        found: HDF5 file with /theta (n, K), the best gains of the first search for every simulation of them.
+        threads: CPU threads.
+
+    Returns:
+        `search`; `controls` by method; `slopes`, a list; `projections`; `seconds`.
+
+    Raises:
+        NeuroinverseError: If a loss or a gradient of the first search is not finite.
+    """
+    from neuroinverse.estimators import devices
+
+    devices.use_devices(0, "float32", threads, 0)
+    from neuroinverse.column import optimise
+    from neuroinverse.column.surrogate_column import load_column, make_objective
+
+    simulator = make_simulator(spec["simulation"])
+    network = load_column(simulator, dict(zip(spec["cells"], surrogates, strict=True)), spec["network"])
+    objective = make_objective(spec, simulator, network)
+    search = {"projections": free_projections(simulator), **spec["search"]}
+    result = {
+        "projections": list(network.projections),
+        "search": optimise.optimise(network, objective, search, spec["master_seed"]),
+        "controls": {
+            method: optimise.optimise(network, objective, {**search, "method": method}, spec["master_seed"])
+            for method in spec["controls"]
+        },
+        "slopes": optimise.slopes(network, objective, search, spec["slopes"], spec["master_seed"])["runs"],
+        "provenance": collect(spec),
+    }
+    gains = {name: 10**value for name, value in result["search"]["best"]["log10_gains"].items()}
+    theta = np.tile([gains[name.removeprefix(GAIN)] for name in simulator.free], (spec["n"], 1))
+    with atomic(found) as temporary, new_file(temporary) as (file, _):
+        file.attrs["spec"] = fixed(canonical(spec))
+        file.create_dataset("theta", data=theta, chunks=theta.shape, fletcher32=True)
+    with atomic(output) as temporary:
+        temporary.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    return result
+
+
+def free_projections(simulator) -> list[str]:
+    """The projections whose gains are parameters of the study."""
+    return [name.removeprefix(GAIN) for name in simulator.free if name.startswith(GAIN)]
