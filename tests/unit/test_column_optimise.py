@@ -230,8 +230,9 @@ def test_settings_are_completed():
     assert complete({"projections": ["E_E"], "initial_gains": {"E_I": 100}}, NAMES)["initial_gains"] == {"E_I": 100}
 
 
-def test_a_compiled_search_is_the_same():
-    plain, fast = (ColumnNetwork(self_exciting(), surrogates(loop()), jit=jit) for jit in (False, True))
+def test_a_search_is_the_same_compiled_and_by_segments():
+    column = self_exciting()
+    plain, fast = (ColumnNetwork(column, surrogates(column), **s) for s in ({"jit": False}, {"segment_ms": 40}))
     plain, fast = (optimise(net, objective(net), SHORT | {"epochs": 1}, 1) for net in (plain, fast))
     assert plain["history"][1]["log10_gains"]["E_E"] != 0
     assert fast["history"][1]["log10_gains"] == pytest.approx(plain["history"][1]["log10_gains"], abs=1e-3)

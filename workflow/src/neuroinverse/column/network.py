@@ -140,7 +140,7 @@ class ColumnNetwork:
         self.dt_ms = self._common_dt()
         self._outgoing = outgoing(column, self._channels, self.dt_ms, delay_bins, prune, max_delay_ms)
         self._segment = segment_ms and max(1, round(segment_ms / self.dt_ms))
-        self._run = tf.function(self.rollout, jit_compile=jit, reduce_retracing=False)
+        self._run = tf.function(self.rollout, jit_compile=jit, autograph=False)
 
     def _check(self, cell) -> None:
         """Refuses a surrogate that lacks a channel or an output."""
@@ -260,7 +260,8 @@ class ColumnNetwork:
 
         start = (tf.constant(0), tf.nest.flatten(carried), arrays)
         _, _, arrays = tf.while_loop(lambda i, *_: i < n_segments, step, start, maximum_iterations=n_segments)
-        return {name: array.concat() for name, array in zip(shapes, arrays, strict=True)}
+        whole = n_segments * length
+        return {n: tf.reshape(a.stack(), (whole, *shapes[n])) for n, a in zip(shapes, arrays, strict=True)}
 
     def _recorded_shapes(self, batch: int) -> dict[str, tuple[int, int]]:
         return {"dipole": (batch, len(self.dipoles))} | {n: (batch, c.n) for n, c in self.column.cells.items()}

@@ -106,7 +106,7 @@ def _compiled(network, objective) -> tuple[Callable, Callable]:
             terms, rates = measure(gains, drive, slope)
         return terms, rates, tape.gradient(terms["loss"], gains, unconnected_gradients="zero")
 
-    return tuple(tf.function(f, jit_compile=network.jit) for f in (measure, differentiate))
+    return tuple(tf.function(f, jit_compile=network.jit, autograph=False) for f in (measure, differentiate))
 
 
 class _Search:
