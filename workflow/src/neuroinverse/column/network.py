@@ -95,7 +95,8 @@ class ColumnNetwork:
         column: `neuroinverse.simulators.column.Column`, or anything of that shape.
         surrogates: By cell type, an object with `channels`, `outputs`, `dt_ms`, `initial_state(n)` and
             `step(state, x) -> (state, outputs)` in TensorFlow's operations: x (uS), shape (n, channels); outputs, shape
-            (n, outputs). A surrogate may have more channels than the column uses.
+            (n, outputs). It may have more channels than the column uses. For `segment_ms` its weights are to be NumPy
+            arrays: TensorFlow loses tensors from outside where it runs a segment again.
         thresholds: By cell type; the column's threshold at the soma where none is given.
         delay_bins: Different delays that a projection may have on the grid; close ones are merged where it has more.
         prune: Synapses weaker than this fraction of their projection's strongest are left out.
