@@ -37,11 +37,12 @@ def table(record: dict, keys: str) -> str:
 
 
 def matrix(record: dict, keys: str) -> str:
-    """Figures named <row>_<column>, such as an error at several training sizes."""
+    """Figures named <row>_<column>, such as an error at several training sizes, or <column>_<row>."""
     names, columns = (part.split() for part in keys.split("|"))
     rows = []
     for name in names:
-        keys = [f"{name}_{column}" for column in columns]
+        last = f"{name}_{columns[0]}" in record["figures"]
+        keys = [f"{name}_{column}" if last else f"{column}_{name}" for column in columns]
         rows.append([name, *(number(record["figures"][key]) for key in keys)])
         if any(key in record["published"] for key in keys):
             rows.append(["published", *(number(record["published"].get(key, "")) for key in keys)])
