@@ -17,7 +17,7 @@ def load_column(simulator, surrogates: Mapping[str, Path], settings: Mapping) ->
     Args:
         simulator: `HnnColumn`.
         surrogates: Model files by cell type.
-        settings: `delay_bins`, `prune`, `max_delay_ms` of `ColumnNetwork`.
+        settings: `delay_bins`, `prune`, `max_delay_ms`, `segment_ms` of `ColumnNetwork`.
 
     Raises:
         ConfigError: If surrogates, column and settings do not fit each other.

@@ -47,19 +47,22 @@ class StepSurrogate:
             )
 
         def constants(name):
-            return [tf.constant(weight, tf.float32) for weight in layers[name].get_weights()]
+            # NumPy's: TensorFlow loses tensors from outside where a network runs a part of its steps again
+            return [np.asarray(weight, np.float32) for weight in layers[name].get_weights()]
 
         self._exact = "synapses" in layers
         if self._exact:
-            self._kept = tf.linalg.diag_part(constants("synapses")[1])
+            self._kept = np.diag(constants("synapses")[1])
             (self._to_conductance,) = constants("conductance")
         else:
             self._kernel = constants("kernels")[0][:, :, 0]
         standardize, outputs = layers["standardize"], layers["outputs"]
-        self._mean, self._sd = (tf.reshape(v, (1, -1)) for v in (standardize.mean, tf.sqrt(standardize.variance)))
+        self._mean, self._sd = (
+            np.asarray(v, np.float32).reshape(1, -1) for v in (standardize.mean, np.sqrt(standardize.variance))
+        )
         self._mix, self._read, self._z_scores = constants("mix"), constants("read"), constants("z_scores")
         self._lstms = [constants(f"lstm_{i}") for i in range(1, 1 + sum(n.startswith("lstm_") for n in layers))]
-        self._scale, self._offset = tf.constant(outputs.scale, tf.float32), tf.constant(outputs.offset, tf.float32)
+        self._scale, self._offset = np.float32(outputs.scale), np.float32(outputs.offset)
 
     def initial_state(self, n: int) -> tuple[tf.Tensor, ...]:
         """The state of n cells which no event has reached yet."""
