@@ -289,5 +289,10 @@ def transfer_files(study):
     return [f"results/{study.name}/{study.scale}/{estimator}/transfer.json" for estimator in study.transferred]
 
 
-CONFIGURED_METRICS = [file for item in CONFIGURED for file in metrics_files(load(*item))]
+CONFIGURED_METRICS = [
+    file
+    for item in CONFIGURED
+    for files in (metrics_files, surrogates_files, objectives_files)
+    for file in files(load(*item))
+]
 CONFIGURED_REPORTS = [f"results/{study}/{scale}/report.html" for study, scale in CONFIGURED]

@@ -14,7 +14,7 @@ def run(metrics: list[Path], reports: list[Path], output: Path) -> None:
     """Writes the index.
 
     Args:
-        metrics: metrics.json of every estimator of every study.
+        metrics: metrics.json of every estimator, surrogate and objective of every study.
         reports: Reports of the studies. A report belongs to the metrics in folders below its own.
         output: The page; its links are relative to it.
     """
@@ -25,11 +25,10 @@ def run(metrics: list[Path], reports: list[Path], output: Path) -> None:
         verdicts = [row["met"] for row in published_rows(content) if row["met"] is not None]
         rows.append(
             {
-                **{
-                    key: content[key]
-                    for key in ("study", "scale", "title", "estimator", "n_train", "n_test", "mse_unit")
-                },
-                "percent_of_range": 50 * math.sqrt(content["mse_unit"]),
+                **{key: content[key] for key in ("study", "scale", "title")},
+                "of": described(content),
+                **{key: content.get(key) for key in ("n_train", "n_test", "mse_unit")},
+                "percent_of_range": 50 * math.sqrt(content["mse_unit"]) if "mse_unit" in content else None,
                 "met": sum(verdicts),
                 "compared": len(verdicts),
                 "date": content.get("provenance", {}).get("date", "–")[:10],
@@ -45,6 +44,12 @@ def run(metrics: list[Path], reports: list[Path], output: Path) -> None:
         previous = (row["study"], row["scale"])
     with atomic(output) as temporary:
         temporary.write_text(render("index.html", rows=rows), encoding="utf-8")
+
+
+def described(metrics: dict) -> str:
+    """What metrics are of: an estimator by its name, a surrogate or an objective."""
+    kind = metrics.get("kind")
+    return f"{kind} {metrics[kind]}" if kind in ("surrogate", "objective") else metrics["estimator"]
 
 
 def find_report(metrics: Path, reports: list[Path]) -> Path | None:
