@@ -157,6 +157,11 @@ class FoldData:
             if rows.any():
                 yield self.dataset.signal(self.signal, start, stop)[rows].reshape(-1, *self.shape)
 
+    @property
+    def target_shape(self) -> tuple[int, ...]:
+        """Shape of what a simulation is to be answered with."""
+        return (len(self.parameters.parameters),)
+
     def _dataset(self, groups, batch_size: int, total: int, change=lambda x: x) -> tf.data.Dataset:
         def batches():
             try:
@@ -172,7 +177,7 @@ class FoldData:
 
         specs = (
             tf.TensorSpec((None, *(self.feature_shape if self.fits else self.shape)), tf.float32),
-            tf.TensorSpec((None, len(self.parameters.parameters)), tf.float32),
+            tf.TensorSpec((None, *self.target_shape), tf.float32),
         )
         data = tf.data.Dataset.from_generator(batches, output_signature=specs)
         if self.first is not None and not self.fits:

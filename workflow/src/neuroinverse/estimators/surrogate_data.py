@@ -3,11 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import tensorflow as tf
 
-from neuroinverse import interrupts
-from neuroinverse.errors import NeuroinverseError
-from neuroinverse.estimators.streaming import FoldData, _batches
+from neuroinverse.estimators.streaming import FoldData
 from neuroinverse.simulators.base import Signal
 
 
@@ -81,26 +78,10 @@ class SurrogateData(FoldData):
         # an output that never moves has nothing to learn
         return np.array([mean, np.sqrt(np.maximum(squares / n - mean**2, 1e-12))])
 
-    def _dataset(self, groups, batch_size: int, total: int, change=lambda x: x) -> tf.data.Dataset:
-        def batches():
-            try:
-                for x, y in _batches(groups(), batch_size):
-                    if interrupts.requested():
-                        self.error = KeyboardInterrupt()
-                        return
-                    yield x, y
-            except NeuroinverseError as error:
-                # TensorFlow hides the type of an error in a generator: keep it for the caller
-                self.error = error
-                raise
-
-        shape = self.feature_shape if self.fits else self.shape
-        specs = tuple(tf.TensorSpec((None, shape[0], n), tf.float32) for n in (shape[1], len(self.names) + 1))
-        data = tf.data.Dataset.from_generator(batches, output_signature=specs)
-        if self.first is not None and not self.fits:
-            data = data.map(lambda x, y: (self.first(x), y))
-        data = data.apply(tf.data.experimental.assert_cardinality(-(-total // batch_size)))
-        return data.prefetch(1)
+    @property
+    def target_shape(self) -> tuple[int, int]:
+        """See `FoldData.target_shape`."""
+        return self.shape[0], len(self.names) + 1
 
 
 def output_names(signals: Sequence[Signal]) -> tuple[str, ...]:
