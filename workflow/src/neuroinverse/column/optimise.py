@@ -50,11 +50,8 @@ def optimise(network, objective, settings: Mapping, master_seed: int) -> dict:
         if gains is not None:
             measured.append({"step": len(history)} | search.held_out(gains))
             row["held_out_loss"] = measured[-1]["loss"]
-            spent = time.monotonic() - start
-            print(
-                f"{search.settings['method']}, step {len(history)}: held-out loss {measured[-1]['loss']:.4g}, {spent:.0f} s",
-                flush=True,
-            )
+            where, spent = f"{search.settings['method']}, step {len(history)}", time.monotonic() - start
+            print(f"{where}: held-out loss {measured[-1]['loss']:.4g}, {spent:.0f} s", flush=True)
         history.append(row)
     return {
         "settings": search.settings,
