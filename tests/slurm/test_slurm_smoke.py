@@ -132,10 +132,10 @@ def test_a_posterior_in_two_rounds(new_clone, tmp_path_factory):
     clone = new_clone(tmp_path_factory.mktemp("rounds") / "clone")
     clone.slurm(str(ROUND / "metrics.json"))
     planned = went_well(clone)
-    study = clone.study("hh_posterior_8", "smoke")
+    study = clone.study("hh_posterior_8")
     # of the round, of its test set and of its predictions
     assert planned["propose"] == 3 and planned["check_posterior"] == 1
     assert planned["train_fold"] == sum(len(study.folds(e)) for e in study.estimators)
     metrics = json.loads((clone.path / ROUND / "metrics.json").read_text())
-    assert metrics["n_train"] == study.n("half") + study.n(ROUND.name)
+    assert metrics["n_train"] == study.n_training(ROUND.name) == study.n("half") + study.n(ROUND.name)
     assert all(c["verdict"] in ("pass", "warn", "fail") for c in metrics["checks"]) and metrics["checks"]
