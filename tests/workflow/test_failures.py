@@ -230,7 +230,7 @@ from neuroinverse.config import load_study
 for name in {STUDIES}:
     for scale in ("smoke", "demo", "paper"):
         study = load_study(name, scale, 1)
-        [study.report_spec(), study.shard_spec("train", "00000")]
+        [study.report_spec(), study.shard_spec(study.datasets[0], "00000")]
 """
     assert imported(code, environment) in ("[]", "['numpy']"), "simulators may use numpy, nothing heavier"
 
