@@ -12,6 +12,7 @@ from pathlib import Path
 from neuroinverse.config import load_study, master_seed
 from neuroinverse.records import RECORDS, write_record
 from neuroinverse.simulators.column import SHORT
+from neuroinverse.workload import cpu_seconds
 
 CELLS, COLUMN = Path("results/hnn_cells/demo"), Path("results/hnn_column/demo")
 RUN = "snakemake --profile profiles/local"
@@ -23,12 +24,6 @@ PUBLISHED = {"L5e_soma_correlation": 0.843, "L5e_apical_tuft_correlation": 0.861
 def read(file: Path) -> dict:
     """A JSON file."""
     return json.loads(file.read_text())
-
-
-def cpu_seconds(folder: Path, verb: str, name: str) -> float:
-    """CPU seconds of a job, start and compilation included."""
-    job = (folder / "benchmarks" / verb / f"{name}.tsv").read_text().splitlines()
-    return float(dict(zip(job[0].split("\t"), job[1].split("\t"), strict=True))["cpu_time"])
 
 
 def column_surrogates() -> None:
@@ -49,7 +44,7 @@ def column_surrogates() -> None:
         figures |= {f"{cell}_spike_{key}": spikes[key] for key in ("precision", "recall", "rate_ratio")}
         figures[f"{cell}_rate_simulated_Hz"] = spikes["rate_simulated_Hz"]
         figures |= {f"{cell}_{key}": m[key] for key in ("n_train", "n_test", "n_weights", "epochs")}
-        figures[f"{cell}_train_core_seconds"] = cpu_seconds(CELLS, "train_surrogate", name)
+        figures[f"{cell}_train_core_seconds"] = cpu_seconds(CELLS / "benchmarks" / "train_surrogate" / f"{name}.tsv")
     write_record("column_surrogates", f"{RUN} {CELLS}/report.html", figures, PUBLISHED)
     for picture in ("overlay", "drift"):
         shutil.copy(CELLS / "surrogates" / "l5e" / "figures" / f"{picture}.png", IMAGES / f"column_l5e_{picture}.png")

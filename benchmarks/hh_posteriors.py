@@ -17,6 +17,7 @@ from neuroinverse.hdf5 import text
 from neuroinverse.observation import read_observation, true_parameters
 from neuroinverse.records import RECORDS, write_record
 from neuroinverse.shards import OK, Dataset
+from neuroinverse.workload import cpu_seconds
 
 RESULTS = Path("results/hh_posterior_8/demo")
 IMAGES = RECORDS.parent / "images"
@@ -39,11 +40,8 @@ def models(estimator: str, folds: int | None = None) -> list[Path]:
 
 def train_seconds(estimator: str) -> float:
     """CPU seconds of the trainings of all folds, start and compilation included."""
-    total = 0.0
-    for file in sorted((RESULTS / "benchmarks" / "train_fold").glob(f"{estimator}-[0-9]*.tsv")):
-        job = file.read_text().splitlines()
-        total += float(dict(zip(job[0].split("\t"), job[1].split("\t"), strict=True))["cpu_time"])
-    return total
+    files = sorted((RESULTS / "benchmarks" / "train_fold").glob(f"{estimator}-[0-9]*.tsv"))
+    return sum(map(cpu_seconds, files))
 
 
 def hh_posterior_8() -> None:

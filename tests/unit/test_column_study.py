@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from test_config import put
 
 from neuroinverse import sampling, surrogates
 from neuroinverse.column import specs as column
@@ -29,18 +30,6 @@ def load(tmp_path, file, edit=lambda content: None, scale="demo"):
     path = tmp_path / file.name
     path.write_text(yaml.safe_dump(content))
     return load_study(path, scale, 1)
-
-
-def put(path, value):
-    """An edit of the content: "a.b.0" and what is put there."""
-
-    def edit(content):
-        *way, last = (int(key) if key.isdigit() else key for key in path.split("."))
-        for key in way:
-            content = content[key]
-        content[last] = value
-
-    return edit
 
 
 def test_a_surrogate_of_another_cell_has_datasets_of_its_own(tmp_path):

@@ -130,10 +130,14 @@ def _rates_of_run(run: Path) -> Rates:
     for name, (model, verb, fold) in trainings.items():
         if "@" not in name:
             m = read_metadata(model)
-            job = (made / verb / f"{name}{fold}.tsv").read_text().splitlines()
-            row = dict(zip(job[0].split("\t"), job[1].split("\t"), strict=True))
-            train[name] = float(row["cpu_time"]) / (m["n_train"] * m["epochs"])
+            train[name] = cpu_seconds(made / verb / f"{name}{fold}.tsv") / (m["n_train"] * m["epochs"])
     return Rates(data.seconds_core / data.n, train)
+
+
+def cpu_seconds(benchmark: Path) -> float:
+    """CPU seconds of a job, start and compilation included, from the file of its rule's `benchmark`."""
+    names, values = (line.split("\t") for line in benchmark.read_text().splitlines()[:2])
+    return float(dict(zip(names, values, strict=True))["cpu_time"])
 
 
 def plan(study: Study, rates: Rates) -> dict[str, float]:

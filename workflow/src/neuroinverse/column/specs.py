@@ -10,7 +10,7 @@ that were found; each simulation of them has a drive of its own.
 from collections.abc import Mapping
 
 from neuroinverse import surrogates
-from neuroinverse.column.settings import LONGEST_MS, PRUNE, complete, resolve
+from neuroinverse.column.settings import LONGEST_MS, PRUNE, WARM_UP_MS, complete, resolve
 from neuroinverse.errors import ConfigError, require_known
 from neuroinverse.provenance import digest
 from neuroinverse.sampling import FOUND
@@ -109,7 +109,7 @@ def search_spec(study, objective: str) -> dict:
         "cells": list(cells(study)),
         "surrogates": [digest(surrogates.train_spec(s, name)) for s, name in cells(study).values()],
         "terms": list(own["terms"]),
-        "warm_up_ms": own.get("warm_up_ms", 100),
+        "warm_up_ms": own.get("warm_up_ms", WARM_UP_MS),
         "search": dict(own.get("search", {})),
         "controls": list(own.get("controls", ())),
         "slopes": list(own.get("slopes", ())),
@@ -118,6 +118,7 @@ def search_spec(study, objective: str) -> dict:
 
 def check_spec(study, objective: str) -> dict:
     """Specification of `check_objective`."""
+    search = search_spec(study, objective)
     return {
         "version": VERSIONS["check_objective"],
         "study": study.name,
@@ -125,8 +126,8 @@ def check_spec(study, objective: str) -> dict:
         "title": study.settings["title"],
         "objective": objective,
         "master_seed": study.master_seed,
-        "search": digest(search_spec(study, objective)),
-        **{key: value for key, value in search_spec(study, objective).items() if key in SHOWN},
+        "search": digest(search),
+        **{key: search[key] for key in SHOWN},
         "datasets": [digest(study.dataset_spec(d)) for d in (START, objective)],
     }
 

@@ -42,9 +42,7 @@ class StepSurrogate:
         self.dt_ms = float(metadata["signal"]["dt_ms"])
         layers = {layer.name: layer for layer in keras.models.load_model(path, compile=False).layers}
         if "standardize" not in layers or "lstm_1" not in layers:
-            raise NeuroinverseError(
-                f"{path} is no surrogate of a cell; give the model of an estimator of kind surrogate"
-            )
+            raise NeuroinverseError(f"{path} is no surrogate of a cell; give the model that train_surrogate wrote")
 
         def constants(name):
             # NumPy's: TensorFlow loses tensors from outside where a network runs a part of its steps again

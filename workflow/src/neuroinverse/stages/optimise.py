@@ -23,7 +23,7 @@ def run(spec: dict, surrogates: list[Path], output: Path, found: Path, threads: 
         threads: CPU threads.
 
     Returns:
-        `search`; `controls` by method; `slopes`, a list; `projections`; `seconds`.
+        `search`; `controls` by method; `slopes`, a list; `projections`; `provenance`.
 
     Raises:
         NeuroinverseError: If a loss or a gradient of the first search is not finite.
