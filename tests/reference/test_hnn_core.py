@@ -349,6 +349,38 @@ def test_a_column_without_gains_is_its_cells_alone():
         del cells, cell
 
 
+def test_recorded_cells_are_those_of_the_column():
+    """A cell alone that is given the inputs of a recorded one does what that did in the column, but for the grid.
+
+    In the column spikes arrive at any time, alone at the next step of 0.5 ms. Without them it would be another trace.
+    """
+    drives = [drive | {"rate_Hz": 40} for drive in col.DRIVES]
+    options = {"mesh": [3, 3], "drives": drives, "record_cells": 2}
+    free = [f"gain_{name}" for name in col.PROJECTIONS]
+    simulator = HnnColumn(free, {"dt_ms": DT, "duration_ms": 150}, options=options)
+    result = simulator.simulate(np.full((1, 16), 2.0), np.array([5], np.uint64))
+    inputs = col.drive_inputs(simulator.describe(), 300, DT, 5)
+    assert simulator.recorded["L2_pyramidal"].tolist() == [2, 6]
+    for short, name in (("L2e", "L2_pyramidal"), ("L5e", "L5_pyramidal"), ("L2i", "L2_basket"), ("L5i", "L5_basket")):
+        channels = col.LOCATION_CHANNELS[name]
+        number = simulator.recorded[name][1]
+        given = result[f"{short}_inputs"][0].reshape(300, 2, -1)[:, 1]
+        shown = result[f"{short}_voltage"][0].reshape(300, 2, -1)[:, 1]
+        driven = inputs[name][:, number]
+        assert (given >= driven - 1e-9).all() and given.sum() > 1.2 * driven.sum()
+        traces = []
+        for events in (given, driven):
+            cell = adapter.DrivenCell(name, channels)
+            recorded = cell.record()
+            cell.play(events, DT)
+            adapter.run([cell], 149.5, STEP)
+            traces.append(np.stack([simulator.kept(recorded[s]) for s in col.SECTIONS[name]], axis=1))
+            del cell, recorded
+        # spikes that come half a step later are large errors of short duration: below them
+        errors = [np.median(np.abs(trace - shown)) for trace in traces]
+        assert errors[0] < 0.5 and errors[0] < 0.2 * errors[1], (name, errors)
+
+
 def test_the_file_is_one_that_hnn_core_opens(hnn, tmp_path, capsys):
     mesh, path = (2, 2), tmp_path / "column.json"
     gains = {"L5i_L5e_soma_gabaa": 2.5, "L2e_L5e_distal_ampa": 0.1}

@@ -32,11 +32,16 @@ def load(tmp_path, file, edit=lambda content: None, scale="demo"):
     return load_study(path, scale, 1)
 
 
+def datasets_of(study, surrogate):
+    single = (surrogates.calibration_dataset, surrogates.test_dataset)
+    return surrogates.training_datasets(study, surrogate) + [which(study, surrogate) for which in single]
+
+
 def test_a_surrogate_of_another_cell_has_datasets_of_its_own(tmp_path):
     study = load(tmp_path, CELLS)
-    assert surrogates.datasets(study, "l5e") == ("train", "calibration", "test")
-    own = surrogates.datasets(study, "l2e")
-    assert own == ("l2e", "l2e_calibration", "l2e_test")
+    assert datasets_of(study, "l5e") == ["train", "calibration", "test"]
+    own = datasets_of(study, "l2e")
+    assert own == ["l2e", "l2e_calibration", "l2e_test"]
     assert [study.n(d) for d in own] == [study.n(d) for d in ("train", "calibration", "test")]
     assert {study.scenario(d)["simulator"]["options"]["cell"] for d in own} == {"L2_pyramidal"}
     assert study.scenario("train")["simulator"]["options"]["cell"] == "L5_pyramidal"
@@ -62,12 +67,55 @@ def test_its_training_depends_on_what_it_is_made_of_alone(tmp_path):
 
 def test_what_is_simulated_before_and_after(tmp_path):
     study = load(tmp_path, COLUMN)
-    assert study.datasets == [column.START, "gamma", "spectrum"] == study.report_datasets
+    found = ["gamma", "gamma_round_0", "gamma_round_1", "spectrum", "spectrum_round_0", "spectrum_round_1"]
+    assert study.datasets == ["train", "calibration", column.START, *found]
+    assert study.report_datasets == [d for d in study.datasets if not d.endswith("_0")]
     theta, seeds = sampling.draw(study.dataset_spec(column.START)["simulation"], np.arange(study.n(column.START)))
     assert (theta == 1).all() and len(set(seeds.tolist())) == study.n(column.START)
     assert column.found(study, "gamma") and not column.found(study, column.START)
-    files = column.surrogate_files(study)
-    assert files == [f"results/hnn_cells/demo/surrogates/{name}/model.keras" for name in ("l2e", "l2i", "l5e", "l5i")]
+
+
+def test_rounds_of_retraining(tmp_path):
+    study = load(tmp_path, COLUMN)
+    cells = ("l2e", "l2i", "l5e", "l5i")
+    assert surrogates.names(study) == [f"{cell}_round_{r}" for r in (1, 2) for cell in cells]
+    assert surrogates.reported(study) == [f"{cell}_round_2" for cell in cells]
+    assert column.names(study) == ["gamma", "gamma_round_1", "spectrum", "spectrum_round_1"]
+    # each goes on from the one before, with what was found with it
+    assert datasets_of(study, "l5e_round_1") == ["train", "calibration", column.START]
+    second = datasets_of(study, "l5e_round_2")
+    assert second == ["train", "gamma_round_1", "spectrum_round_1", "calibration", column.START]
+    assert [(s.name, name) for s, name in (surrogates.base(study, f"l5e_round_{r}") for r in (1, 2))] == [
+        ("hnn_cells", "l5e"),
+        ("hnn_column", "l5e_round_1"),
+    ]
+    for name, (of, ending) in {
+        "gamma_round_0": ("hnn_cells", ""),
+        "gamma_round_1": ("hnn_column", "_round_1"),
+        "gamma": ("hnn_column", "_round_2"),
+    }.items():
+        files = [f"results/{of}/demo/surrogates/{cell}{ending}/model.keras" for cell in cells]
+        assert column.surrogate_files(study, name) == files
+    # layers stay as they are
+    single, own = study.linked["hnn_cells"], surrogates.hyperparameters(study, "l5e_round_2")
+    changed = {"epochs": 10, "learning_rate": 0.001}
+    assert own == surrogates.hyperparameters(single, "l5e") | changed
+    assert surrogates.n_training(study, "l5e_round_2") == 12 * (32 + 10 + 10)
+    assert list(surrogates.signals(study, "l5i_round_1")) == ["inputs", "voltage", "spikes"]
+
+
+def test_without_retraining_a_column_has_its_searches_alone(tmp_path):
+    study = load(tmp_path, COLUMN, lambda c: c["column"].pop("retraining"), "paper")
+    assert not surrogates.names(study) and column.names(study) == ["gamma", "spectrum"]
+    assert all("hnn_cells" in file for file in column.surrogate_files(study, "gamma"))
+
+
+def test_a_round_depends_on_the_one_before(tmp_path):
+    base = load(tmp_path, COLUMN)
+    longer = load(tmp_path, COLUMN, put("objectives.gamma.search.epochs", 31))
+    first, second = (canonical(surrogates.train_spec(base, f"l5e_round_{r}")) for r in (1, 2))
+    assert canonical(surrogates.train_spec(longer, "l5e_round_1")) == first
+    assert canonical(surrogates.train_spec(longer, "l5e_round_2")) != second
 
 
 def test_what_was_found_is_simulated(tmp_path):
@@ -90,7 +138,12 @@ def test_a_search_depends_on_its_surrogates_and_on_no_other_objective(tmp_path):
     def searches(study):
         return {name: canonical(column.search_spec(study, name)) for name in column.names(study)}
 
-    assert {n for n, spec in searches(base).items() if searches(more)[n] != spec} == {"gamma"}
+    # with the surrogates of the next round, so do all that is searched with these
+    assert {n for n, spec in searches(base).items() if searches(more)[n] != spec} == {
+        "gamma",
+        "gamma_round_1",
+        "spectrum",
+    }
     assert canonical(more.dataset_spec("gamma")) != canonical(base.dataset_spec("gamma"))
     assert canonical(more.dataset_spec(column.START)) == canonical(base.dataset_spec(column.START))
     # as many simulations of the start do not change what the search makes of it, but how many it hands on
@@ -126,9 +179,16 @@ def test_a_search_depends_on_its_surrogates_and_on_no_other_objective(tmp_path):
         (COLUMN, put("objectives.gamma.search.projections", ["L2e_L2e"]), ["'L2e_L2e'", "gamma"]),
         (COLUMN, put("objectives.gamma.search.initial_gains", {"L2e_L2e_proximal_nmda": 20}), ["20", "bound"]),
         (COLUMN, put("objectives.start", {"terms": [{"kind": "band_power"}]}), ["start", "rename"]),
+        (COLUMN, put("objectives.gamma_round_1", {"terms": [{"kind": "band_power"}]}), ["gamma_round_1", "rename"]),
+        (COLUMN, put("column.retraining.rounds", 0), ["column.retraining.rounds", "minimum"]),
+        (COLUMN, put("column.retraining.hyperparameters.lstm_units", 9), ["'lstm_units'", "retraining"]),
+        (COLUMN, put("column.retraining.hyperparameters.mask_ms", 600), ["l2e_round_1", "mask_ms", "600"]),
+        (COLUMN, put("simulator.options.record_cells", 0), ["record_cells", "retraining"]),
+        (COLUMN, put("simulator.options.record_cells", 1.5), ["record_cells", "1.5"]),
+        (COLUMN, lambda c: c["datasets"].pop("train"), ["'train'", "retraining"]),
         (COLUMN, lambda c: c.pop("column"), ["objectives", "column"]),
         (COLUMN, lambda c: c.pop("objectives"), ["objectives"]),
-        (COLUMN, put("simulator", {"name": "hnn_cell", "options": {"cell": "L2_basket"}}), ["gain_"]),
+        (COLUMN, put("simulator", {"name": "hnn_cell", "options": {"record_cells": 3}}), ["gain_"]),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path, file, edit, words):

@@ -58,6 +58,23 @@ def test_means_differences_and_ratios(activities):
     assert 1 < rates["ratio_after"] < 4
 
 
+def test_a_term_is_that_of_all_drives_and_not_of_single_ones(activities):
+    """Of a mean the jackknife's values are the drives' own; of a logarithm of one their mean is nearly its own."""
+    one, pair = objective(), activities["simulator"]
+    found = objectives.measure(one, pair)["after"]
+    spikes = pair["after"].spikes["L2_basket"][:, 200:].mean(axis=(1, 2)) / (DT_MS * 1e-3)
+    np.testing.assert_allclose(found["rates_Hz"]["L2_basket"], spikes, rtol=1e-4)
+    whole = float(one(pair["after"])["band_power"])
+    log_each = [
+        float(one(ColumnActivity(pair["after"].dipole[i : i + 1], pair["after"].spikes))["band_power"])
+        for i in range(6)
+    ]
+    powers = np.exp(-np.array(log_each))
+    assert whole == pytest.approx(-np.log(powers.mean()), rel=1e-5)
+    leave_one_out = -np.log((powers.sum() - powers) / 5)
+    np.testing.assert_allclose(found["terms"]["band_power"], 6 * whole - 5 * leave_one_out, rtol=1e-3)
+
+
 def test_a_measure_that_does_not_vary_has_no_test(activities):
     measured = {where: objectives.measure(objective(), pair) for where, pair in activities.items()}
     row = objectives.compare(measured)["measures"]["rate_bounds"]["simulator"]

@@ -106,8 +106,8 @@ def build(seed: int = 3, data=None, **h):
     return data, whole, trained, h
 
 
-def save(whole, path, h):
-    metadata = {"signal": signal_table(INPUTS), "outputs": [*NAMES, "spike"], "hyperparameters": h}
+def save(whole, path, h, **more):
+    metadata = {"signal": signal_table(INPUTS), "outputs": [*NAMES, "spike"], "hyperparameters": h, **more}
     save_model(whole, metadata, path)
     return metadata
 
@@ -334,6 +334,25 @@ def test_a_training_on_windows_is_kept_whole(tmp_path):
             if "learning_rate" not in a.path:
                 np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
     assert np.abs(whole(x).numpy() - before).max() > 0.01
+
+
+@pytest.mark.parametrize("own", [{}, {"window_ms": 20.0}, {"front": "learnt", "conv_kernel": 9}], ids=str)
+def test_what_goes_on_from_a_surrogate_begins_as_it_is(tmp_path, own):
+    data, whole, _, h = build(**own)
+    path, scale = tmp_path / "model.keras", data.scale(samples(h["mask_ms"], DT))
+    save(whole, path, h, scale=scale.tolist())
+    again, trained = surrogate.continue_models(path, INPUTS, NAMES, h | {"learning_rate": 1e-3})
+    x = events(3)
+    before = whole.predict(x, verbose=0)
+    np.testing.assert_array_equal(again.predict(x, verbose=0), before)
+    # what is trained is what will be saved
+    trained.fit(data.training(0, 8), verbose=0)
+    assert abs(again.predict(x, verbose=0) - before).max() > 1e-3
+    other = Signal("inputs", "uS", DT, (T, 1), channels=CHANNELS[:1])
+    with pytest.raises(NeuroinverseError, match=r"model.keras: takes tuft_ampa, tuft_nmda.*here are tuft_ampa; give"):
+        surrogate.continue_models(path, other, NAMES, h)
+    with pytest.raises(NeuroinverseError, match="gives tuft, soma, dipole, spike, and here are soma, spike"):
+        surrogate.continue_models(path, INPUTS, NAMES[1:2], h)
 
 
 def test_the_threshold_counts_behind_the_mask_and_without_failed_simulations(tmp_path):

@@ -13,6 +13,7 @@ from running import BIN, REPO, SMOKED, STUDIES, read_jobs
 
 from neuroinverse import surrogates
 from neuroinverse.column import specs as column
+from neuroinverse.column.cells import ColumnCells
 from neuroinverse.shards import OK, Dataset
 
 
@@ -44,7 +45,7 @@ def test_smoke_run(smoke, name):
     for estimator in study.estimators:
         check = _check_posterior if study.is_posterior(estimator) else _check_estimator
         check(study, estimator, results)
-    for surrogate in surrogates.names(study):
+    for surrogate in surrogates.reported(study):
         _check_surrogate(study, surrogate, results)
     for objective in column.names(study):
         _check_objective(study, objective, results)
@@ -102,8 +103,9 @@ def _check_posterior(study, estimator, results):
 
 def _check_surrogate(study, surrogate, results):
     metrics = json.loads((results / "surrogates" / surrogate / "metrics.json").read_text())
-    train, _, test = surrogates.datasets(study, surrogate)
-    assert (metrics["n_train"], metrics["n_test"]) == (study.n(train), study.n(test))
+    test = Dataset(results / "dataset" / f"{surrogates.test_dataset(study, surrogate)}.h5")
+    n_test = ColumnCells(test, metrics["cell"]).n if "cell" in metrics else test.n
+    assert (metrics["n_train"], metrics["n_test"]) == (surrogates.n_training(study, surrogate), n_test)
     for name, row in metrics["outputs"].items():
         assert -1 <= row["low"] <= row["correlation"] <= row["high"] <= 1, name
         # after an epoch it may know nothing, and is not far off for that

@@ -207,16 +207,25 @@ def surrogate_folder(wildcards):
     return f"results/{wildcards.study}/{wildcards.scale}/surrogates/{wildcards.surrogate}"
 
 
-def surrogate_dataset(wildcards, purpose):
-    """What a surrogate is trained on, what its threshold is fitted to, or what it is measured on."""
-    names = surrogates.datasets(study_of(wildcards), wildcards.surrogate)
-    return dataset_file(wildcards, dict(zip(("train", "calibration", "test"), names))[purpose])
+def surrogate_file(wildcards, dataset):
+    """A dataset of a surrogate: what its threshold is fitted to, or what it is measured on."""
+    return dataset_file(wildcards, dataset(study_of(wildcards), wildcards.surrogate))
+
+
+def surrogate_training_files(wildcards):
+    return dataset_files(wildcards, surrogates.training_datasets(study_of(wildcards), wildcards.surrogate))
+
+
+def surrogate_base_files(wildcards):
+    """The surrogate that this one goes on from, where there is one."""
+    base = surrogates.base(study_of(wildcards), wildcards.surrogate)
+    return [surrogates.file(*base)] if base else []
 
 
 def surrogate_mb(wildcards, threads):
     """TensorFlow, the signals, and what is kept of a batch of long sequences for its gradients."""
     study = study_of(wildcards)
-    megabytes = study.megabytes(surrogates.datasets(study, wildcards.surrogate)[0])
+    megabytes = sum(map(study.megabytes, surrogates.training_datasets(study, wildcards.surrogate)))
     return 2500 + 2.5 * min(SIGNALS_MB, megabytes)
 
 
@@ -274,7 +283,7 @@ def objectives_files(study):
 
 
 def surrogates_files(study):
-    return [f"results/{study.name}/{study.scale}/surrogates/{s}/metrics.json" for s in surrogates.names(study)]
+    return [f"results/{study.name}/{study.scale}/surrogates/{s}/metrics.json" for s in surrogates.reported(study)]
 
 
 def network_files(wildcards):

@@ -3,7 +3,7 @@
 
 rule optimise:
     input:
-        lambda w: given(rules.optimise, w, column.surrogate_files(study_of(w))),
+        lambda w: given(rules.optimise, w, column.surrogate_files(study_of(w), w.objective)),
     output:
         search="results/{study}/{scale}/objectives/{objective}/search.json",
         found="results/{study}/{scale}/objectives/{objective}/found.h5",
@@ -26,7 +26,7 @@ rule optimise:
 
 rule check_objective:
     input:
-        surrogates=lambda w: given(rules.check_objective, w, column.surrogate_files(study_of(w))),
+        surrogates=lambda w: given(rules.check_objective, w, column.surrogate_files(study_of(w), w.objective)),
         search=lambda w: given(rules.check_objective, w, f"{objective_folder(w)}/search.json"),
         start=lambda w: given(rules.check_objective, w, dataset_file(w, column.START)),
         found=lambda w: given(rules.check_objective, w, dataset_file(w, w.objective)),

@@ -3,8 +3,9 @@
 
 rule train_surrogate:
     input:
-        train=lambda w: given(rules.train_surrogate, w, surrogate_dataset(w, "train")),
-        calibration=lambda w: given(rules.train_surrogate, w, surrogate_dataset(w, "calibration")),
+        train=lambda w: given(rules.train_surrogate, w, surrogate_training_files(w)),
+        calibration=lambda w: given(rules.train_surrogate, w, surrogate_file(w, surrogates.calibration_dataset)),
+        base=lambda w: given(rules.train_surrogate, w, surrogate_base_files(w)),
     output:
         model="results/{study}/{scale}/surrogates/{surrogate}/model.keras",
         history="results/{study}/{scale}/surrogates/{surrogate}/history.csv",
@@ -21,10 +22,11 @@ rule train_surrogate:
         gpu=0,
     params:
         spec=lambda w: canonical(surrogates.train_spec(study_of(w), w.surrogate)),
+        base=lambda w, input: f"--base {input.base}" if input.base else "",
         memory_mb=SIGNALS_MB,
     shell:
-        "neuroinverse train_surrogate --spec {params.spec:q} --dataset {input.train}"
-        " --calibration-dataset {input.calibration} --output {output.model} --history {output.history}"
+        "neuroinverse train_surrogate --spec {params.spec:q} --datasets {input.train}"
+        " --calibration-dataset {input.calibration} {params.base} --output {output.model} --history {output.history}"
         " --threads {threads} --gpus {resources.gpu} --memory-mb {params.memory_mb} &> {log}"
 
 
@@ -32,7 +34,7 @@ rule check_surrogate:
     input:
         model=lambda w: given(rules.check_surrogate, w, f"{surrogate_folder(w)}/model.keras"),
         history=lambda w: given(rules.check_surrogate, w, f"{surrogate_folder(w)}/history.csv"),
-        test=lambda w: given(rules.check_surrogate, w, surrogate_dataset(w, "test")),
+        test=lambda w: given(rules.check_surrogate, w, surrogate_file(w, surrogates.test_dataset)),
     output:
         metrics="results/{study}/{scale}/surrogates/{surrogate}/metrics.json",
         figures=[figure(name, "surrogates/{surrogate}") for name in (*SURROGATE_FIGURES, "learning_curves")],

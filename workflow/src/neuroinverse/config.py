@@ -102,11 +102,10 @@ def _load(path: Path, scale: str, master_seed: int, alone: bool = False) -> Stud
         _require_datasets(resolved)
         estimators, datasets = expand(resolved["estimators"], resolved["datasets"])
         datasets = surrogates.expand(resolved.get("surrogates", {}), datasets)
-        datasets = column.expand(resolved | {"datasets": datasets})
         linked = column.linked_names(resolved)
+        resolved = column.expand(resolved | {"estimators": estimators, "datasets": datasets})
     except ConfigError as error:
         raise ConfigError(f"{path} at scale {scale}: {error}") from error
-    resolved |= {"estimators": estimators, "datasets": datasets}
     searches = _take_searches(resolved["estimators"], f"{path} at scale {scale}")
     extras = _take_extras(resolved["estimators"])
     for name, n in _paper_sizes(content).items():

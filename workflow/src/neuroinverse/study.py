@@ -394,8 +394,8 @@ class Study:
             spec["transfers"] = transfers
         if self.network_datasets:
             spec["network"] = digest(self.network_spec())
-        if surrogates.names(self):
-            spec["surrogates"] = {s: digest(surrogates.check_spec(self, s)) for s in surrogates.names(self)}
+        if surrogates.reported(self):
+            spec["surrogates"] = {s: digest(surrogates.check_spec(self, s)) for s in surrogates.reported(self)}
         if column.names(self):
             spec["objectives"] = {o: digest(column.check_spec(self, o)) for o in column.names(self)}
         return spec

@@ -5,10 +5,14 @@ simulator records of it, sample by sample. It is no estimator, and a study may h
 
 A surrogate with `options` of its own is one of another cell of the same simulator: it has datasets of its own, NAME,
 NAME_calibration and NAME_test, as large as those of the study.
+
+A surrogate with a `base` goes on from what another one has learnt, with the recorded cells of a column: see
+`column.retraining`.
 """
 
 from collections.abc import Mapping
 
+from neuroinverse.column.cells import cell_signals, n_cells
 from neuroinverse.errors import ConfigError
 from neuroinverse.estimators import surrogate_settings
 from neuroinverse.provenance import digest
@@ -54,6 +58,11 @@ def names(study) -> list[str]:
     return list(study.settings.get("surrogates", ()))
 
 
+def reported(study) -> list[str]:
+    """Those that the report shows: of several rounds the last."""
+    return [name for name in names(study) if not settings(study, name).get("superseded")]
+
+
 def settings(study, surrogate: str) -> Mapping:
     """Settings of a surrogate.
 
@@ -66,54 +75,106 @@ def settings(study, surrogate: str) -> Mapping:
     return study.settings["surrogates"][surrogate]
 
 
+def base(study, surrogate: str) -> tuple | None:
+    """Study and name of the surrogate that this one goes on from; None where it begins anew."""
+    if "base" not in settings(study, surrogate):
+        return None
+    of, _, name = settings(study, surrogate)["base"].rpartition("/")
+    return (study.linked[of] if of else study), name
+
+
 def hyperparameters(study, surrogate: str) -> dict:
-    """Hyper-parameters of a surrogate, with defaults filled in.
+    """Hyper-parameters of a surrogate, with those of its base or defaults filled in.
 
     Raises:
         ConfigError: If they do not go together.
     """
+    own, before = settings(study, surrogate).get("hyperparameters", {}), base(study, surrogate)
+    if before:
+        return hyperparameters(*before) | dict(own)
     try:
-        return surrogate_settings.complete(settings(study, surrogate).get("hyperparameters", {}))
+        return surrogate_settings.complete(own)
     except ConfigError as error:
         raise ConfigError(f"surrogates.{surrogate}.{error}") from error
 
 
-def datasets(study, surrogate: str) -> tuple[str, str, str]:
-    """What a surrogate is trained on, what its threshold is fitted to, and what it is measured on."""
-    own = "options" in settings(study, surrogate)
-    return tuple(_own(surrogate)) if own else tuple(_own(surrogate).values())
+def training_datasets(study, surrogate: str) -> list[str]:
+    """What a surrogate is trained on, one after the other."""
+    own = settings(study, surrogate)
+    return list(own["train"]) if "train" in own else [_names(own, surrogate)[0]]
+
+
+def calibration_dataset(study, surrogate: str) -> str:
+    """What the threshold of a surrogate's spikes is fitted to."""
+    return _names(settings(study, surrogate), surrogate)[1]
+
+
+def test_dataset(study, surrogate: str) -> str:
+    """What a surrogate is measured on."""
+    own = settings(study, surrogate)
+    return own.get("test", _names(own, surrogate)[2])
+
+
+def _names(own: Mapping, surrogate: str) -> tuple[str, str, str]:
+    return tuple(_own(surrogate)) if "options" in own else tuple(_own(surrogate).values())
+
+
+def signals(study, surrogate: str) -> dict:
+    """The signals that a surrogate is made of, by name."""
+    stored, own = study.signals_of(training_datasets(study, surrogate)[0]), settings(study, surrogate)
+    return cell_signals(stored, own["cell"]) if "cell" in own else stored
+
+
+def n_training(study, surrogate: str) -> int:
+    """Simulated cells that a surrogate is trained on."""
+    train, own = training_datasets(study, surrogate), settings(study, surrogate)
+    each = n_cells(study.signals_of(train[0]), own["cell"]) if "cell" in own else 1
+    return sum(map(study.n, train)) * each
+
+
+def file(study, surrogate: str) -> str:
+    """Where a surrogate is kept."""
+    return f"results/{study.name}/{study.scale}/surrogates/{surrogate}/model.keras"
 
 
 def outputs(study, surrogate: str) -> list[str]:
     """The signals that a surrogate puts out: all but what it takes, and spikes, which are an output of its own."""
-    signals = study.signals_of(datasets(study, surrogate)[0])
-    return [name for name in signals if name not in (INPUTS, SPIKES)]
+    return [name for name in signals(study, surrogate) if name not in (INPUTS, SPIKES)]
 
 
 def asked_datasets(study) -> list[str]:
     """The datasets of all surrogates."""
-    return [dataset for name in names(study) for dataset in datasets(study, name)]
+    return [
+        dataset
+        for name in names(study)
+        for dataset in (*training_datasets(study, name), calibration_dataset(study, name), test_dataset(study, name))
+    ]
 
 
 def train_spec(study, surrogate: str) -> dict:
     """Specification of `train_surrogate`."""
-    train, calibration, _ = datasets(study, surrogate)
-    return {
+    train, before = training_datasets(study, surrogate), base(study, surrogate)
+    spec = {
         "version": VERSIONS["train_surrogate"],
         "surrogate": surrogate,
-        "simulation": study.dataset_spec(train)["simulation"],
-        "n": study.n(train),
-        "calibration": digest(study.dataset_spec(calibration)),
+        "simulation": study.dataset_spec(train[0])["simulation"],
+        "n": study.n(train[0]),
+        "calibration": digest(study.dataset_spec(calibration_dataset(study, surrogate))),
         "outputs": outputs(study, surrogate),
         "hyperparameters": hyperparameters(study, surrogate),
         "master_seed": study.master_seed,
     }
+    if before:
+        spec["cell"] = settings(study, surrogate)["cell"]
+        spec["base"] = digest(train_spec(*before))
+        spec["further"] = [digest(study.dataset_spec(d)) for d in train[1:]]
+    return spec
 
 
 def check_spec(study, surrogate: str) -> dict:
     """Specification of `check_surrogate`."""
     own = settings(study, surrogate)
-    return {
+    spec = {
         "version": VERSIONS["check_surrogate"],
         "study": study.name,
         "scale": study.scale,
@@ -121,10 +182,11 @@ def check_spec(study, surrogate: str) -> dict:
         "surrogate": surrogate,
         "master_seed": study.master_seed,
         "training": digest(train_spec(study, surrogate)),
-        "test": digest(study.dataset_spec(datasets(study, surrogate)[2])),
+        "test": digest(study.dataset_spec(test_dataset(study, surrogate))),
         "published": own.get("published", {}),
         "published_source": own.get("published_source", ""),
     }
+    return spec | ({"cell": own["cell"]} if "cell" in own else {})
 
 
 def check_surrogates(study) -> None:
@@ -134,16 +196,15 @@ def check_surrogates(study) -> None:
         ConfigError: At the first that has nothing to learn from.
     """
     for name in names(study):
-        h, (train, *_) = hyperparameters(study, name), datasets(study, name)
-        signals = study.signals_of(train)
+        h, recorded = hyperparameters(study, name), signals(study, name)
         for needed in (INPUTS, SPIKES):
-            if needed not in signals:
+            if needed not in recorded:
                 raise ConfigError(
-                    f"surrogates.{name}: the simulator records no {needed!r} (it records {', '.join(signals)}); "
+                    f"surrogates.{name}: the simulator records no {needed!r} (it records {', '.join(recorded)}); "
                     "surrogates are made of simulators of cells that are driven through synapses, such as hnn_cell"
                 )
         try:
-            surrogate_settings.time_constants(signals[INPUTS].channels)
-            surrogate_settings.check_times(h, signals[INPUTS].dt_ms, signals[INPUTS].shape[0])
+            surrogate_settings.time_constants(recorded[INPUTS].channels)
+            surrogate_settings.check_times(h, recorded[INPUTS].dt_ms, recorded[INPUTS].shape[0])
         except ConfigError as error:
             raise ConfigError(f"surrogates.{name}.{error}") from error

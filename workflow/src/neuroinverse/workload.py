@@ -58,11 +58,11 @@ def fit_minutes(samples: int, forward: int, threads: int) -> int:
 
 def surrogate_minutes(study: Study, surrogate: str, threads: int) -> int:
     """Walltime to ask for the training of a surrogate on CPUs (min); what is cut off goes on with the next attempt."""
-    dataset, h = surrogates.datasets(study, surrogate)[0], surrogates.hyperparameters(study, surrogate)
-    steps, width = study.signals_of(dataset)[surrogates.INPUTS].shape[0], h["lstm_units"]
+    h, width = surrogates.hyperparameters(study, surrogate), surrogates.hyperparameters(study, surrogate)["lstm_units"]
+    steps = surrogates.signals(study, surrogate)[surrogates.INPUTS].shape[0]
     # four gates, each of the input of a layer and of its state before
     forward = steps * h["lstm_layers"] * 4 * width * (width + max(width, h["conv_units"]))
-    return fit_minutes(study.n(dataset) * h["epochs"], forward, threads)
+    return fit_minutes(surrogates.n_training(study, surrogate) * h["epochs"], forward, threads)
 
 
 def forward_multiply_adds(study: Study, estimator: str) -> int:
@@ -159,7 +159,7 @@ def plan(study: Study, rates: Rates) -> dict[str, float]:
         for e, k in folds.items()
     )
     for name in surrogates.names(study):
-        n = study.n(surrogates.datasets(study, name)[0])
+        n = surrogates.n_training(study, name)
         train += rates.train[name] * n * surrogates.hyperparameters(study, name)["epochs"]
     # per estimator: folds, and ensemble and evaluation, or the check of a posterior, transfer where asked for; per
     # dataset: one join, one proposal where a posterior makes it; per surrogate and objective two; and the study's own

@@ -4,12 +4,13 @@ An objective says what the column is to do. Gains of its projections are searche
 cells, which another study has trained, and what is found is simulated by the study's own simulator.
 
 Datasets that follow: `start`, the column as it is, and for every objective one of its name, the column with the gains
-that were found; each simulation of them has a drive of its own.
+that were found; each simulation of them has a drive of its own. `column.retraining` adds rounds of both.
 """
 
 from collections.abc import Mapping
 
 from neuroinverse import surrogates
+from neuroinverse.column import retraining
 from neuroinverse.column.settings import LONGEST_MS, PRUNE, WARM_UP_MS, complete, resolve
 from neuroinverse.errors import ConfigError, require_known
 from neuroinverse.provenance import digest
@@ -27,25 +28,27 @@ SHOWN = ("cells", "network", "terms", "warm_up_ms")
 
 
 def expand(settings: Mapping) -> dict:
-    """Adds what is simulated before and after the search of every objective to a study's datasets.
+    """Adds what follows from a column: rounds of its surrogates and objectives, and what is simulated before and after.
 
     Args:
         settings: The study's, checked against the schema.
 
     Returns:
-        The datasets.
+        The settings with further datasets, surrogates and objectives.
 
     Raises:
-        ConfigError: If a dataset has the name of an objective.
+        ConfigError: If names collide, or something is missing.
     """
     datasets, column = dict(settings["datasets"]), settings.get("column")
-    objectives = settings.get("objectives", ())
-    if bool(column) != bool(objectives):
+    if bool(column) != bool(settings.get("objectives")):
         raise ConfigError("objectives: a column is for objectives, and these are of a column; give both, or neither")
     if not column:
-        return datasets
-    if START in objectives:
+        return dict(settings)
+    if START in settings["objectives"]:
         raise ConfigError(f"objectives.{START}: what is simulated before the search has this name; rename it")
+    if retraining.rounds(column):
+        _check_retraining(settings)
+    objectives = retraining.expand_objectives(column, settings["objectives"])
     for name in (START, *objectives):
         if name in datasets:
             raise ConfigError(f"datasets.{name}: is made for the objectives; rename it")
@@ -53,12 +56,27 @@ def expand(settings: Mapping) -> dict:
     datasets[START] = {"n": n, "sampling": "points", "points": [dict.fromkeys(names, 1.0)]}
     for objective in objectives:
         datasets[objective] = {"n": n, "sampling": FOUND, "by": objective}
-    return datasets
+    made = retraining.expand_surrogates(column, objectives)
+    own = settings.get("surrogates", {})
+    for name in made:
+        if name in own:
+            raise ConfigError(f"surrogates.{name}: is made by column.retraining; rename it")
+    return settings | {"datasets": datasets, "objectives": objectives, "surrogates": {**own, **made}}
+
+
+def _check_retraining(settings: Mapping) -> None:
+    """Refuses rounds that have nothing to learn from."""
+    for name in ("train", "calibration"):
+        if name not in settings["datasets"]:
+            raise ConfigError(f"datasets: missing {name!r}, columns whose cells column.retraining learns from; add it")
+    if not settings["simulator"].get("options", {}).get("record_cells"):
+        raise ConfigError("simulator.options: missing 'record_cells', the cells that column.retraining learns from")
 
 
 def names(study) -> list[str]:
-    """Names of a study's objectives."""
-    return list(study.settings.get("objectives", ()))
+    """Names of a study's objectives, rounds among them; not the searches with surrogates that are to be retrained."""
+    rounds = retraining.rounds(study.settings.get("column", {}))
+    return [name for name, own in study.settings.get("objectives", {}).items() if own["round"] or not rounds]
 
 
 def found(study, dataset: str) -> bool:
@@ -71,16 +89,18 @@ def asked_datasets(study) -> list[str]:
     return [START, *names(study)] if names(study) else []
 
 
-def cells(study) -> dict[str, tuple]:
-    """By cell type the study that has its surrogate, and the surrogate's name there."""
-    named = study.settings["column"]["surrogates"]
+def cells(study, objective: str) -> dict[str, tuple]:
+    """By cell type the study that has the surrogate behind an objective, and the surrogate's name there."""
+    named, number = study.settings["column"]["surrogates"], settings_of(study, objective)["round"]
+    if number:
+        return {cell: (study, retraining.surrogate_name(cell, number)) for cell in SHORT if cell in named}
     halves = {cell: named[cell].split("/") for cell in SHORT if cell in named}
     return {cell: (study.linked[of], surrogate) for cell, (of, surrogate) in halves.items()}
 
 
-def surrogate_files(study) -> list[str]:
-    """The surrogates, in the order of `column.surrogates`."""
-    return [f"results/{s.name}/{s.scale}/surrogates/{name}/model.keras" for s, name in cells(study).values()]
+def surrogate_files(study, objective: str) -> list[str]:
+    """The surrogates behind an objective, in the order of `cells`."""
+    return [surrogates.file(s, name) for s, name in cells(study, objective).values()]
 
 
 def settings_of(study, objective: str) -> Mapping:
@@ -89,10 +109,11 @@ def settings_of(study, objective: str) -> Mapping:
     Raises:
         ConfigError: If there is none of this name.
     """
-    if objective not in names(study):
-        there = ", ".join(names(study)) or "none"
+    objectives = study.settings.get("objectives", {})
+    if objective not in objectives:
+        there = ", ".join(objectives) or "none"
         raise ConfigError(f"study {study.name} has no objective {objective!r}; it has {there}")
-    return study.settings["objectives"][objective]
+    return objectives[objective]
 
 
 def search_spec(study, objective: str) -> dict:
@@ -106,8 +127,8 @@ def search_spec(study, objective: str) -> dict:
         "master_seed": study.master_seed,
         "simulation": study.dataset_spec(START)["simulation"],
         "network": dict(study.settings["column"].get("network", {})),
-        "cells": list(cells(study)),
-        "surrogates": [digest(surrogates.train_spec(s, name)) for s, name in cells(study).values()],
+        "cells": list(cells(study, objective)),
+        "surrogates": [digest(surrogates.train_spec(s, name)) for s, name in cells(study, objective).values()],
         "terms": list(own["terms"]),
         "warm_up_ms": own.get("warm_up_ms", WARM_UP_MS),
         "search": dict(own.get("search", {})),
@@ -125,6 +146,8 @@ def check_spec(study, objective: str) -> dict:
         "scale": study.scale,
         "title": study.settings["title"],
         "objective": objective,
+        "of": settings_of(study, objective)["of"],
+        "round": settings_of(study, objective)["round"],
         "master_seed": study.master_seed,
         "search": digest(search),
         **{key: search[key] for key in SHOWN},
@@ -164,9 +187,10 @@ def check_column(study) -> None:
     for name in SHORT:
         if name not in study.settings["column"]["surrogates"]:
             raise ConfigError(f"column.surrogates: missing {name!r}; add the surrogate of this cell, study/surrogate")
-    for cell, (other, surrogate) in cells(study).items():
-        where = f"column.surrogates.{cell}"
-        train = surrogates.datasets(other, surrogate)[0]
+    for cell, text in study.settings["column"]["surrogates"].items():
+        of, surrogate = text.split("/")
+        other, where = study.linked[of], f"column.surrogates.{cell}"
+        train = surrogates.training_datasets(other, surrogate)[0]
         made = make_simulator(other.scenario(train))
         if getattr(made, "cell", None) != cell:
             raise ConfigError(f"{where}: {other.name}/{surrogate} is of {getattr(made, 'cell', 'no such cell')}")

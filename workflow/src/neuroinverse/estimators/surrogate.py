@@ -9,12 +9,15 @@ An event of bin t acts from sample t + 1 on: sample t depends on the inputs befo
 """
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from neuroinverse.errors import NeuroinverseError
+from neuroinverse.estimators.modelfile import read_metadata
 from neuroinverse.estimators.surrogate_settings import peak_factor, samples, time_constants
 from neuroinverse.simulators.base import Signal
 
@@ -99,6 +102,38 @@ def build_models(signal: Signal, names: Sequence[str], h: dict, scale: np.ndarra
     # XLA takes twice the time on CPUs
     optimizer = keras.optimizers.Adam(h["learning_rate"], global_clipnorm=1.0)
     trained.compile(optimizer, make_loss(h, signal.dt_ms, scale), jit_compile=False)
+    return whole, trained
+
+
+def continue_models(base: Path, signal: Signal, names: Sequence[str], h: dict):
+    """Builds a surrogate that begins with what another one has learnt, its scales among it.
+
+    Args:
+        base: Model file of the other.
+        signal: As of `build_models`.
+        names: As of `build_models`.
+        h: As of `build_models`; layers are as in the base.
+
+    Returns:
+        As `build_models`.
+
+    Raises:
+        NeuroinverseError: If the base has other inputs or outputs.
+    """
+    metadata = read_metadata(base)
+    found = {"takes": metadata["signal"]["channels"], "gives": metadata["outputs"]}
+    wanted = {"takes": signal.channels, "gives": (*names, SPIKE)}
+    for what, its in found.items():
+        if tuple(its) != tuple(wanted[what]):
+            raise NeuroinverseError(
+                f"{base}: {what} {', '.join(its)}, and here are {', '.join(wanted[what])}; give a surrogate of "
+                "the same cell and the same inputs"
+            )
+    learnt = keras.models.load_model(base, compile=False)
+    standardize = learnt.get_layer("standardize")
+    statistics = [np.asarray(x).ravel().tolist() for x in (standardize.mean, standardize.variance)]
+    whole, trained = build_models(signal, names, h, np.array(metadata["scale"]), lambda *_: statistics)
+    whole.set_weights(learnt.get_weights())
     return whole, trained
 
 

@@ -1,4 +1,4 @@
-"""What a column does before and after a search for an objective, drive by drive: terms, rates, spectra."""
+"""What a column does before and after a search for an objective, over drives: terms, rates, spectra."""
 
 from collections.abc import Mapping
 
@@ -13,27 +13,36 @@ SEGMENT_MS = 200.0
 
 
 def measure(objective: Objective, activities: Mapping[str, ColumnActivity]) -> dict:
-    """Terms and rates of each drive by itself.
+    """What each drive adds to terms and rates: the jackknife's pseudo-values.
+
+    Terms are of the spectrum and of the rates over all drives, as in the search, and not of single drives. Of n drives
+    the pseudo-value of one is n times the term of all less n − 1 times that of the others; of a mean, such as a rate,
+    it is the drive's own value. Their mean estimates the term without its bias of order 1/n, and they are compared as
+    independent values (Tukey 1958, Ann Math Stat 29:614).
 
     Args:
         objective: The objective.
-        activities: By name, such as before and after.
+        activities: By name, such as before and after, of two or more drives.
 
     Returns:
         By name `terms` and `rates_Hz`, each by name an array of shape (drives,).
     """
     result = {}
     for when, activity in activities.items():
-        rows = [_one(objective, activity, i) for i in range(len(activity.dipole))]
+        n = len(activity.dipole)
+        whole = _measured(objective, activity, np.arange(n))
+        without = [_measured(objective, activity, np.delete(np.arange(n), i)) for i in range(n)]
         result[when] = {
-            key: {name: np.array([row[key][name] for row in rows]) for name in rows[0][key]} for key in rows[0]
+            key: {name: n * value - (n - 1) * np.array([w[key][name] for w in without]) for name, value in row.items()}
+            for key, row in whole.items()
         }
     return result
 
 
-def _one(objective: Objective, activity: ColumnActivity, i: int) -> dict:
-    alone = ColumnActivity(activity.dipole[i : i + 1], {name: s[i : i + 1] for name, s in activity.spikes.items()})
-    terms, rates = objective(alone), objective.rates(alone)
+def _measured(objective: Objective, activity: ColumnActivity, drives) -> dict:
+    """Terms and rates over some drives."""
+    some = ColumnActivity(activity.dipole[drives], {name: s[drives] for name, s in activity.spikes.items()})
+    terms, rates = objective(some), objective.rates(some)
     return {
         "terms": {name: float(value) for name, value in terms.items()},
         "rates_Hz": {name: float(value) for name, value in rates.items()},
@@ -47,9 +56,10 @@ def compare(measured: Mapping[str, Mapping]) -> dict:
         measured: What `measure` gives, by `simulator` and `surrogates`, each of `before` and `after`.
 
     Returns:
-        `measures`: by term, `loss` among them, and by simulator and surrogates: `before` and `after`, means over
-        drives, `difference`, its 95 % interval `low` and `high` and its p value (Welch's t-test). `rates_Hz` alike by
-        cell type, and beside these `ratio_before`, that of the surrogates over the simulator.
+        `measures`: by term, `loss` among them, and by simulator and surrogates: `before` and `after`, `sd_before` and
+        `sd_after` over drives, `difference`, its 95 % interval `low` and `high` and its p value (Welch's t-test).
+        `rates_Hz` alike by cell type, and beside these `ratio_before` and `ratio_after`, those of the surrogates over
+        the simulator's.
     """
     table = {}
     for key in ("terms", "rates_Hz"):

@@ -33,7 +33,7 @@ def run(study: str, scale: str = "demo") -> None:
         flow = f", flow of {h['flow_layers']} layers" if checked.is_posterior(name) else ""
         print(f"  {name}: {settings['folds']} folds; input {shape[0]}×{shape[1]}, {layers}{flow}")
     for name in surrogates.names(checked):
-        signals = checked.signals_of(surrogates.datasets(checked, name)[0])
+        signals = surrogates.signals(checked, name)
         h, channels = surrogates.hyperparameters(checked, name), len(signals[surrogates.INPUTS].channels)
         outputs = sum(len(signals[s].channels) or 1 for s in surrogates.outputs(checked, name))
         lstm = f"{h['lstm_layers']} × LSTM {h['lstm_units']}, {h['epochs']} epochs"

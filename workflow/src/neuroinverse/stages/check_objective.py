@@ -64,7 +64,7 @@ def run(
         activities[SURROGATES][when] = net.simulate(log10_gains, net.drive(simulator.window.stop, seeds))
     measured = {where: objectives.measure(objective, pair) for where, pair in activities.items()}
     result = {
-        **{key: spec[key] for key in ("study", "scale", "title", "objective", "terms")},
+        **{key: spec[key] for key in ("study", "scale", "title", "objective", "of", "round", "terms")},
         "kind": "objective",
         "n": {when: len(activity.dipole) for when, activity in activities[SIMULATOR].items()},
         "n_failed": sum(d.n_failed for d in datasets.values()),

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from neuroinverse import surrogates
+from neuroinverse.column.cells import open_cells
 from neuroinverse.errors import NeuroinverseError
 from neuroinverse.estimators.modelfile import read_metadata
 from neuroinverse.estimators.surrogate_settings import samples
@@ -18,7 +19,7 @@ from neuroinverse.evaluation.figures import learning_curves
 from neuroinverse.files import atomic
 from neuroinverse.parameters import seed_sequence
 from neuroinverse.provenance import collect
-from neuroinverse.shards import OK, Dataset
+from neuroinverse.shards import OK
 
 # simulations that are read at once
 BLOCK = 32
@@ -49,7 +50,7 @@ def run(spec: dict, model: Path, history: Path, test_dataset: Path, metrics: Pat
         NeuroinverseError: If all test simulations failed.
         ShardError: If a dataset is damaged.
     """
-    metadata, test = read_metadata(model), Dataset(test_dataset)
+    metadata, test = read_metadata(model), open_cells(spec, test_dataset)
     signal, h, units = metadata["signal"], metadata["hyperparameters"], metadata["units"]
     dt_ms, masked = signal["dt_ms"], samples(h["mask_ms"], signal["dt_ms"])
     sums, counts, shown, seconds = [], [], [], 0.0
@@ -87,6 +88,7 @@ def run(spec: dict, model: Path, history: Path, test_dataset: Path, metrics: Pat
     result = {
         **{key: spec[key] for key in ("study", "scale", "title", "surrogate", "published", "published_source")},
         "kind": "surrogate",
+        **({"cell": spec["cell"]} if "cell" in spec else {}),
         "n_train": metadata["n_train"],
         "n_test": len(sums),
         "n_failed": test.n_failed,

@@ -10,11 +10,11 @@ from neuroinverse.estimators.ensemble import Ensemble, Predictions
 from neuroinverse.evaluation import cross, style, warning
 from neuroinverse.evaluation.calibration import ErrorModel
 from neuroinverse.evaluation.captions import CROSS
+from neuroinverse.evaluation.pages import embedded_figures, render
 from neuroinverse.files import atomic
 from neuroinverse.provenance import collect
 from neuroinverse.shards import OK, Dataset
 from neuroinverse.stages.ensemble_folds import predict_blocks
-from neuroinverse.stages.report import embedded_figures, render
 
 
 def run(

@@ -10,9 +10,9 @@ from neuroinverse.estimators.space import draw_design
 from neuroinverse.evaluation import ranking as order
 from neuroinverse.evaluation import style
 from neuroinverse.evaluation.captions import SEARCH
+from neuroinverse.evaluation.pages import embedded_figures, render
 from neuroinverse.files import atomic
 from neuroinverse.provenance import collect
-from neuroinverse.stages.report import embedded_figures, render
 
 
 def run(

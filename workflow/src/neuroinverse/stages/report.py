@@ -1,33 +1,16 @@
 """The report of a study: one HTML page that needs no other file."""
 
-import base64
 import json
 import math
-import struct
 from dataclasses import asdict
 from pathlib import Path
 
 from neuroinverse.evaluation.captions import CAPTIONS, NETWORK, OBJECTIVE, POSTERIOR, SURROGATE, TRANSFER
 from neuroinverse.evaluation.network import STATES
-from neuroinverse.evaluation.style import DPI, duration, exact, number, unit_text
+from neuroinverse.evaluation.pages import embedded_figures, published_rows, render
+from neuroinverse.evaluation.style import exact, number
 from neuroinverse.files import atomic
 from neuroinverse.parameters import ParameterSpace
-
-TEMPLATES = Path(__file__).parent.parent / "reports"
-
-LABELS = {
-    "mse_unit": "mean squared error of the ensemble, unit parameters",
-    "mse_unit_folds_mean": "mean squared error of a single fold, unit parameters",
-    "train_seconds_per_fold": "training time per fold (s)",
-    "n_train": "training simulations",
-    "n_test": "test simulations",
-    "out_of_range_fraction": "fraction of predictions outside of the prior",
-}
-# figures that are better when smaller, or larger; of any other key a report gives the ratio and no verdict
-LOWER_IS_BETTER = ("mse", "rmse", "mae", "error", "seconds", "out_of_range")
-HIGHER_IS_BETTER = ("correlation",)
-# pixels of a page per inch of a figure: 8 inches are the width of the text
-PIXELS_PER_INCH = 114
 
 
 def run(
@@ -75,7 +58,9 @@ def run(
             section = estimator_section(name, evaluation, Path(folder), space, spec["settings"])
             estimators.append(section | {"transfer": transfer_section(transferred.get(name), Path(folder))})
     of_surrogates = [surrogate_section(Path(path)) for path in surrogates]
-    of_objectives = [objective_section(Path(path)) for path in objectives]
+    searched = [objective_section(Path(path)) for path in objectives]
+    # the searches of earlier rounds are rows of a table
+    of_objectives = [section for section in searched if section["name"] == section["metrics"]["of"]]
     sections = [*estimators, *of_surrogates, *of_objectives]
     # a column of zeros tells nothing where there is no network
     counted = [row["status_counts"] for row in table]
@@ -94,6 +79,7 @@ def run(
         network=network_section(Path(network)) if network else None,
         surrogates=of_surrogates,
         objectives=of_objectives,
+        rounds=round_rows([section["metrics"] for section in searched]),
         departures=spec.get("departures", []),
         datasets=table,
         statuses=list(shown),
@@ -111,61 +97,6 @@ def run(
     )
     with atomic(output) as temporary:
         temporary.write_text(page, encoding="utf-8")
-
-
-def render(template: str, **values) -> str:
-    """Fills a template of the package; every value is escaped for HTML."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {
-        "number": number,
-        "exact": exact,
-        "duration": duration,
-        "unit": unit_text,
-        "percent": percent,
-    }
-    return environment.get_template(template).render(**values)
-
-
-def percent(fraction) -> str:
-    """A fraction as percent with one decimal; a dash for none."""
-    return "–" if fraction is None else f"{100 * fraction:.1f} %"
-
-
-def published_rows(metrics: dict) -> list[dict]:
-    """Results beside the published figures.
-
-    Args:
-        metrics: Contents of metrics.json.
-
-    Returns:
-        Per published key: `key`, `label`, `here`, `published`, `ratio` (here / published), `met` (None where the
-        report gives no verdict) and `remark`, which says why not.
-    """
-    rows = []
-    for key, published in metrics.get("published", {}).items():
-        here = metrics.get(key)
-        comparable = isinstance(here, int | float) and not isinstance(here, bool)
-        lower, higher = (any(word in key for word in words) for words in (LOWER_IS_BETTER, HIGHER_IS_BETTER))
-        rows.append(
-            {
-                "key": key,
-                "label": LABELS.get(key, key),
-                "here": here if comparable else None,
-                "published": published,
-                "ratio": here / published if comparable and published else None,
-                "met": (here <= published if lower else here >= published) if comparable and lower != higher else None,
-                "remark": "for comparison" if comparable else "not measured",
-            }
-        )
-    return rows
 
 
 def headline(evaluations: list[dict], settings: dict, dataset, n_parameters: int) -> str:
@@ -319,6 +250,14 @@ def objective_section(metrics: Path) -> dict:
     }
 
 
+def round_rows(metrics: list[dict]) -> list[dict]:
+    """The searches of all rounds, objective by objective; empty where there is one round alone."""
+    if len({m["round"] for m in metrics}) < 2:
+        return []
+    names = list(dict.fromkeys(m["of"] for m in metrics))
+    return sorted(metrics, key=lambda m: (names.index(m["of"]), m["round"]))
+
+
 def _setting(value) -> str:
     """A setting as a person writes it: a range as "0.1 to 0.2"."""
     if isinstance(value, list) and len(value) == 2:
@@ -326,26 +265,6 @@ def _setting(value) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {_setting(v)}" for name, v in value.items())
     return exact(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
-
-
-def embedded_figures(folder: Path, captions: dict[str, tuple[str, str]] = CAPTIONS) -> list[dict]:
-    """Figures of an estimator as base64, in the order of the captions."""
-    found = []
-    for name, (title, caption) in captions.items():
-        path = folder / f"{name}.png"
-        if path.is_file():
-            content = path.read_bytes()
-            # the width in pixels stands at a fixed place in every PNG
-            inches = struct.unpack(">I", content[16:20])[0] / DPI
-            found.append(
-                {
-                    "title": title,
-                    "caption": caption,
-                    "data": base64.b64encode(content).decode("ascii"),
-                    "width": round(inches * PIXELS_PER_INCH),
-                }
-            )
-    return found
 
 
 def dataset_row(dataset, path: Path) -> dict:

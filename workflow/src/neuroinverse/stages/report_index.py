@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
+from neuroinverse.evaluation.pages import published_rows, render
 from neuroinverse.files import atomic
-from neuroinverse.stages.report import published_rows, render
 
 
 def run(metrics: list[Path], reports: list[Path], output: Path) -> None:

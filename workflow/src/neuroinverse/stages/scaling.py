@@ -7,11 +7,11 @@ import numpy as np
 
 from neuroinverse.evaluation import scaling, style
 from neuroinverse.evaluation.captions import SCALING
+from neuroinverse.evaluation.pages import embedded_figures, render
 from neuroinverse.evaluation.scaling import PowerLaw
 from neuroinverse.files import atomic
 from neuroinverse.parameters import ParameterSpace, seed_sequence
 from neuroinverse.provenance import collect
-from neuroinverse.stages.report import embedded_figures, render
 
 # what scaling.json keeps of metrics.json
 KEPT = ("n_test", "mse_unit", "mse_unit_folds", "mse_unit_folds_mean", "train_seconds_per_fold")

@@ -8,9 +8,9 @@ from neuroinverse.errors import NeuroinverseError
 from neuroinverse.evaluation import stability as spread
 from neuroinverse.evaluation import style
 from neuroinverse.evaluation.captions import STABILITY
+from neuroinverse.evaluation.pages import embedded_figures, render
 from neuroinverse.files import atomic
 from neuroinverse.provenance import collect
-from neuroinverse.stages.report import embedded_figures, render
 
 
 def run(spec: dict, folder: Path, output: Path, table: Path, page: Path, figure: Path, network: Path) -> dict:
