@@ -1,6 +1,8 @@
 """Records of the surrogates of HNN's cells and of its column, and the pictures of the docs, from the finished demo.
 
 snakemake --profile profiles/local results/hnn_cells/demo/report.html results/hnn_column/demo/report.html
+snakemake --profile profiles/local results/hnn_column/demo/objectives/gamma_round_0/metrics.json
+snakemake --profile profiles/local results/hnn_sections/demo/report.html
 python benchmarks/column.py [column_surrogates | column_rates | column_optimised ...]
 """
 
@@ -9,12 +11,13 @@ import shutil
 import sys
 from pathlib import Path
 
+from neuroinverse.column import specs as column
 from neuroinverse.config import load_study, master_seed
 from neuroinverse.records import RECORDS, write_record
 from neuroinverse.simulators.column import SHORT
 from neuroinverse.workload import cpu_seconds
 
-CELLS, COLUMN = Path("results/hnn_cells/demo"), Path("results/hnn_column/demo")
+CELLS, COLUMN, SECTIONS = (Path(f"results/hnn_{name}/demo") for name in ("cells", "column", "sections"))
 RUN = "snakemake --profile profiles/local"
 IMAGES = RECORDS.parent / "images"
 # the published single-cell figures of the layer 5 pyramid
@@ -29,9 +32,10 @@ def read(file: Path) -> dict:
 def column_surrogates() -> None:
     """How far each surrogate does what its cell does."""
     figures = {}
-    for file in sorted(CELLS.glob("surrogates/*/metrics.json")):
-        m, name = read(file), file.parent.name
-        cell = f"{name[:2].upper()}{name[2:]}"
+    files = [*sorted(CELLS.glob("surrogates/*/metrics.json")), SECTIONS / "surrogates" / "l5e" / "metrics.json"]
+    for file in files:
+        m, name, run = read(file), file.parent.name, file.parents[2]
+        cell = f"{name[:2].upper()}{name[2:]}" + ("_section" if run == SECTIONS else "")
         for output in ("soma", "apical_tuft", "dipole"):
             row = m["outputs"].get(output)
             for key, figure in (
@@ -44,31 +48,33 @@ def column_surrogates() -> None:
         figures |= {f"{cell}_spike_{key}": spikes[key] for key in ("precision", "recall", "rate_ratio")}
         figures[f"{cell}_rate_simulated_Hz"] = spikes["rate_simulated_Hz"]
         figures |= {f"{cell}_{key}": m[key] for key in ("n_train", "n_test", "n_weights", "epochs")}
-        figures[f"{cell}_train_core_seconds"] = cpu_seconds(CELLS / "benchmarks" / "train_surrogate" / f"{name}.tsv")
-    write_record("column_surrogates", f"{RUN} {CELLS}/report.html", figures, PUBLISHED)
+        figures[f"{cell}_train_core_seconds"] = cpu_seconds(run / "benchmarks" / "train_surrogate" / f"{name}.tsv")
+    write_record("column_surrogates", f"{RUN} {CELLS}/report.html {SECTIONS}/report.html", figures, PUBLISHED)
     for picture in ("overlay", "drift"):
         shutil.copy(CELLS / "surrogates" / "l5e" / "figures" / f"{picture}.png", IMAGES / f"column_l5e_{picture}.png")
 
 
 def objectives() -> dict[str, dict]:
-    """metrics.json by objective."""
+    """metrics.json by objective, those of earlier rounds among them."""
     study = load_study("hnn_column", "demo", master_seed())
-    return {name: read(COLUMN / "objectives" / name / "metrics.json") for name in study.settings["objectives"]}
+    return {name: read(COLUMN / "objectives" / name / "metrics.json") for name in column.names(study)}
 
 
 def column_rates() -> None:
-    """Firing rates before the search, in NEURON and in the surrogates under the same drives."""
-    m = next(iter(objectives().values()))
-    figures = {"drives": m["n"]["before"]}
-    for cell, short in SHORT.items():
-        row = m["rates_Hz"][cell]
-        figures |= {
-            f"neuron_Hz_{short}": row["simulator"]["before"],
-            f"neuron_sd_Hz_{short}": row["simulator"]["sd_before"],
-            f"surrogates_Hz_{short}": row["surrogates"]["before"],
-            f"ratio_{short}": "–" if row["ratio_before"] is None else row["ratio_before"],
-        }
-    write_record("column_rates", f"{RUN} {COLUMN}/report.html", figures)
+    """Firing rates before the search, in NEURON and in the surrogates of every round under the same drives."""
+    first = f"{COLUMN}/objectives/gamma_round_0/metrics.json"
+    rounds = [read(Path(first)), *(m for m in objectives().values() if m["of"] == "gamma")]
+    figures = {"drives": rounds[0]["n"]["before"]}
+    for m in sorted(rounds, key=lambda m: m["round"]):
+        for cell, short in SHORT.items():
+            row = m["rates_Hz"][cell]
+            figures |= {
+                f"neuron_Hz_{short}": row["simulator"]["before"],
+                f"neuron_sd_Hz_{short}": row["simulator"]["sd_before"],
+                f"surrogates_Hz_round_{m['round']}_{short}": row["surrogates"]["before"],
+                f"ratio_round_{m['round']}_{short}": "–" if row["ratio_before"] is None else row["ratio_before"],
+            }
+    write_record("column_rates", f"{RUN} {COLUMN}/report.html {first}", figures)
 
 
 def column_optimised() -> None:

@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import replace
+from itertools import pairwise
 
 import keras
 import numpy as np
@@ -10,15 +11,17 @@ import pytest
 import tensorflow as tf
 from tiny_column import DT_ms, LeakyCell, loop, surrogates
 
+from neuroinverse.column.journal import Journal
 from neuroinverse.column.network import ColumnNetwork
 from neuroinverse.column.objectives import Objective
-from neuroinverse.column.optimise import GRADIENT_COST, optimise, slopes
+from neuroinverse.column.optimise import GRADIENT_COST, clipped, optimise, slopes
 from neuroinverse.column.settings import SEARCH, complete
 from neuroinverse.errors import ConfigError, NeuroinverseError
 
 N = 300
 NAMES = ("E_E", "E_I", "I_E", "I_I")
-SHORT = {"epochs": 3, "held_out_seeds": 2, "slope": 50.0, "bound": 0.5}
+BASE = {"slope": 50.0, "bound": 0.5, "seeds": 2, "learning_rate": 0.1, "patience": 9}
+SHORT = BASE | {"epochs": 3, "held_out_seeds": 2}
 POWER = {"kind": "band_power", "low_Hz": 15, "high_Hz": 60, "dipoles": ["E"]}
 
 
@@ -39,7 +42,7 @@ def power(network):
 
 @pytest.fixture(scope="module")
 def result(network, power):
-    return optimise(network, power, {"epochs": 8, "held_out_seeds": 4, "slope": 50.0, "bound": 0.5}, 1)
+    return optimise(network, power, BASE | {"epochs": 8, "held_out_seeds": 4}, 1)
 
 
 def self_exciting():
@@ -68,8 +71,9 @@ def test_the_history_says_what_happened(result):
     for row in result["history"]:
         assert set(row["log10_gains"]) == set(NAMES) and set(row["rates_Hz"]) == {"E", "I"}
         assert row["terms"] == {"band_power": row["loss"]}
-    first = result["history"][0]
-    assert first["gradient_norm"] == pytest.approx(np.linalg.norm(list(first["gradient"].values())))
+    for row in result["history"][:-1]:
+        norm = np.linalg.norm(list(row["gradient"].values()))
+        assert norm <= min(1, row["gradient_norm"]) + 1e-6 or row["gradient_norm"] < 1
     assert result["rollouts"] == (8 * GRADIENT_COST + 1) * 2 and result["held_out_rollouts"] == 9 * 4
     assert json.loads(json.dumps(result)) == result, "plain data"
 
@@ -81,16 +85,56 @@ def test_what_is_measured_is_what_the_network_does(network, power, result):
 
 
 def test_steps_are_those_of_adam_within_the_bounds(result):
-    """Keras' optimiser on the recorded gradients, clipped by their norm and projected, walks the same way."""
+    """Keras' optimiser on the recorded gradients, projected, walks the same way."""
     variable, adam = tf.Variable(np.zeros(4)), keras.optimizers.Adam(0.1, epsilon=1e-12)
     at_bound = 0
     for row, after in zip(result["history"][:-1], result["history"][1:], strict=True):
         gradient = np.array([row["gradient"][name] for name in NAMES])
-        adam.apply([tf.constant(gradient / max(1, np.linalg.norm(gradient)))], [variable])
+        adam.apply([tf.constant(gradient)], [variable])
         variable.assign(np.clip(variable, -0.5, 0.5))
         np.testing.assert_allclose(gains(after), variable, atol=2e-5)
         at_bound += (np.abs(gains(after)) == 0.5).sum()
     assert at_bound, "the bound is reached, and held"
+
+
+def test_it_goes_back_to_the_best_gains_at_half_the_rate(network, power):
+    """With steps as large as the bounds nothing gets better for long."""
+    settings = BASE | {"epochs": 9, "held_out_seeds": 2, "learning_rate": 0.4, "patience": 2}
+    history = optimise(network, power, settings, 1)["history"]
+    lowest, since, rate, returned = np.inf, 0, 0.4, 0
+    for row, after in pairwise(history):
+        assert row["learning_rate"] == rate
+        since += 1
+        if row["held_out_loss"] < lowest:
+            lowest, best, since = row["held_out_loss"], row, 0
+        if since == 2:
+            assert after["log10_gains"] == best["log10_gains"]
+            since, rate, returned = 0, rate / 2, returned + 1
+        else:
+            # the first of a new start is Adam's, of the length of the rate wherever no bound is met
+            assert np.abs(gains(after) - gains(row)).max() <= 1.2 * rate
+    assert returned >= 2
+
+
+def test_no_drive_outvotes_the_others():
+    each = np.array([[3e6, 4e6], [0.0, -0.1], [0.1, 0.0]])
+    np.testing.assert_allclose(clipped(each, 1.0), [0.2 + 0.1, 0.8 / 3 - 0.1], rtol=1e-6)
+    np.testing.assert_allclose(clipped(each[1:], 1.0), [0.1, -0.1])
+    assert not clipped(np.zeros((2, 3)), 1.0).any()
+
+
+def test_what_each_drive_adds_is_the_gradient(network, power):
+    """Gains of each drive's own give parts whose sum is the gradient of gains that all share."""
+    drive = {name: tf.constant(x) for name, x in network.drive(N, [1, 2, 3]).items()}
+    with tf.GradientTape(persistent=True) as tape:
+        shared = tf.constant([0.1, 0.0, -0.1, 0.2])
+        tape.watch(shared)
+        each = tf.tile(shared[None], (3, 1))
+        losses = [power(network.rollout(g, drive, tf.constant(20.0)))["loss"] for g in (shared, each)]
+    assert float(losses[0]) == pytest.approx(float(losses[1]), rel=1e-5)
+    parts = tape.gradient(losses[1], each)
+    assert parts.shape == (3, 4) and (np.abs(parts) > 0).any(axis=1).all()
+    np.testing.assert_allclose(np.sum(parts, axis=0), tape.gradient(losses[0], shared), rtol=2e-3, atol=1e-5)
 
 
 def test_only_the_projections_that_are_asked_for_change(network, power):
@@ -107,6 +151,46 @@ def test_a_search_repeats_itself_and_follows_its_seed(network, power):
     assert first["held_out_seeds"] != other["held_out_seeds"] and first["initial"]["loss"] != other["initial"]["loss"]
 
 
+@pytest.mark.parametrize("method", ["adam", "cma", "random"])
+def test_a_search_that_was_killed_goes_on_where_it_was(network, power, tmp_path, monkeypatch, method):
+    settings, folder = SHORT | {"method": method, "generation": 2}, tmp_path / "checkpoint"
+    expected = without_seconds(optimise(network, power, settings, 1))
+    done, calls = Journal.measured, []
+
+    def killed(journal, question, measure):
+        calls.append(question)
+        if len(calls) > 4:
+            raise KeyboardInterrupt
+        return done(journal, question, measure)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Journal, "measured", killed)
+        optimise(network, power, settings, 1, Journal(folder, "spec"))
+    # and in the middle of a line
+    file = folder / "search.jsonl"
+    file.write_text(file.read_text()[:-9])
+    made = []
+    again = Journal(folder, "spec")
+    monkeypatch.setattr(Journal, "_write", lambda journal, row: made.append(row))
+    assert without_seconds(optimise(network, power, settings, 1, again)) == expected
+    monkeypatch.undo()
+    whole = []
+    monkeypatch.setattr(Journal, "measured", lambda journal, q, m: whole.append(q) or done(journal, q, m))
+    optimise(network, power, settings, 1)
+    assert len(made) == len(whole) - 3
+    again.remove()
+    assert not folder.exists()
+
+
+def test_a_journal_of_another_search_is_thrown_away(tmp_path, capsys):
+    for spec, kept in (("one", 0), ("one", 1), ("other", 0)):
+        journal = Journal(tmp_path / "checkpoint", spec)
+        assert ("goes on after 1" in capsys.readouterr().out) == bool(kept)
+        assert journal.measured([1.5], lambda: {"loss": 2.0}) == {"loss": 2.0}
+    with pytest.raises(RuntimeError, match=r"checkpoint: .*other measurements.*remove"):
+        Journal(tmp_path / "checkpoint", "other").measured([2.5], dict)
+
+
 def test_seeds_are_new_in_every_epoch_or_stay(network, power):
     """With gains that hardly move, losses differ by the seeds alone."""
     settings = SHORT | {"learning_rate": 1e-6}
@@ -118,7 +202,7 @@ def test_seeds_are_new_in_every_epoch_or_stay(network, power):
 
 
 def test_random_search_is_a_control_of_equal_budget(network, power, result):
-    found = optimise(network, power, {"method": "random", "epochs": 8, "held_out_seeds": 4, "bound": 0.5}, 1)
+    found = optimise(network, power, BASE | {"method": "random", "epochs": 8, "held_out_seeds": 4}, 1)
     assert found["rollouts"] == result["rollouts"] and len(found["history"]) == 1 + 8 * GRADIENT_COST
     assert found["held_out_seeds"] == result["held_out_seeds"] and found["initial"] == result["initial"]
     drawn = np.array([gains(row) for row in found["history"]])
@@ -133,7 +217,7 @@ def test_random_search_is_a_control_of_equal_budget(network, power, result):
 
 def test_cma_es_is_a_control_of_equal_budget(network, power, result):
     pytest.importorskip("cma")
-    settings = {"method": "cma", "epochs": 8, "held_out_seeds": 4, "bound": 0.5, "generation": 5}
+    settings = BASE | {"method": "cma", "epochs": 8, "held_out_seeds": 4, "generation": 5}
     found = optimise(network, power, settings | {"projections": ["E_E", "I_E"]}, 1)
     assert found["rollouts"] == (3 * 5 + 1) * 2 <= result["rollouts"], "whole generations"
     assert [len(row["losses"]) for row in found["history"][1:]] == [5] * 3

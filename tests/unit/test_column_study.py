@@ -98,7 +98,7 @@ def test_rounds_of_retraining(tmp_path):
         assert column.surrogate_files(study, name) == files
     # layers stay as they are
     single, own = study.linked["hnn_cells"], surrogates.hyperparameters(study, "l5e_round_2")
-    changed = {"epochs": 10, "learning_rate": 0.001}
+    changed = {"epochs": 8, "learning_rate": 0.001}
     assert own == surrogates.hyperparameters(single, "l5e") | changed
     assert surrogates.n_training(study, "l5e_round_2") == 12 * (32 + 10 + 10)
     assert list(surrogates.signals(study, "l5i_round_1")) == ["inputs", "voltage", "spikes"]

@@ -192,7 +192,7 @@ class ColumnNetwork:
         """Runs the network, compiled.
 
         Args:
-            log10_gains: Of every projection, shape (projections,).
+            log10_gains: Of every projection, shape (projections,); (batch, projections) for gains of each drive's own.
             drive: What `drive` or `arrange` gives.
 
         Returns:
@@ -205,7 +205,7 @@ class ColumnNetwork:
         """Runs the network in TensorFlow's operations, to be traced.
 
         Args:
-            log10_gains: Of every projection, float32, shape (projections,).
+            log10_gains: Of every projection, float32, shape (projections,) or (batch, projections).
             drive: By population, weights of arriving events (uS), shape (batch, time, cells, channels).
             slope: Of the surrogate gradient; changes no activity.
         """
@@ -219,7 +219,7 @@ class ColumnNetwork:
             x = tf.pad(x, [[0, n_segments * length - n_steps], [0, 0], [0, 0], [0, 0]])
             events[kind] = tf.reshape(x, (n_segments, length, *x.shape[1:]))
         gains = tf.pow(10.0, log10_gains)
-        gains = {name: tf.gather(gains, out.projection) for name, out in self._outgoing.items()}
+        gains = {name: tf.gather(gains, out.projection, axis=-1) for name, out in self._outgoing.items()}
         carried = self._start(batch)
         if n_segments == 1:
             _, recorded = self._advance(carried, {kind: x[0] for kind, x in events.items()}, gains, slope)

@@ -2,7 +2,8 @@
 
 What is searched are log10 gains, one for each projection, within [−bound, bound]. Adam's steps are projected: after
 each, the gains are clipped to the bounds, so that within them a step is what Adam says. Before it the gradient is
-clipped by its norm, since backwards through spikes it may grow by orders of magnitude from one epoch to the next.
+clipped by its norm, that of every drive by itself: backwards through spikes it may grow by orders of magnitude, and one
+drive would outvote all others.
 
 A seed stands for one realisation of the drives. The budget of a search is counted in rollouts of one seed; one with
 its gradient counts as `GRADIENT_COST` of them, so that for the same `epochs` the controls try as many gains as take the
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from neuroinverse.column.journal import Journal
 from neuroinverse.column.settings import complete
 from neuroinverse.errors import ConfigError, NeuroinverseError
 from neuroinverse.parameters import seed_sequence
@@ -24,7 +26,7 @@ from neuroinverse.parameters import seed_sequence
 GRADIENT_COST = 2
 
 
-def optimise(network, objective, settings: Mapping, master_seed: int) -> dict:
+def optimise(network, objective, settings: Mapping, master_seed: int, journal: Journal | None = None) -> dict:
     """Searches for gains that make the objective small.
 
     Args:
@@ -32,19 +34,22 @@ def optimise(network, objective, settings: Mapping, master_seed: int) -> dict:
         objective: `Objective` for the network's activity; its window says how long a simulation is.
         settings: See `column.settings.complete`.
         master_seed: All seeds, and whatever a method draws, follow from it.
+        journal: Where measurements are kept, if they are.
 
     Returns:
         Plain data. `history`, a row for the initial gains and one after every step: `log10_gains` by projection, and
-        `loss`, `terms` and `rates_Hz` under the step's seeds; `held_out_loss` where it was measured; `gradient` and
-        `gradient_norm` (Adam) before clipping; `losses` of a generation (CMA-ES), the row being its best. `initial` and
-        `best`: `step` in the history, and `log10_gains`, `loss`, `terms`, `rates_Hz` under the held-out seeds.
-        `rollouts` as the module counts them, `held_out_rollouts`, `held_out_seeds`, `seconds`, and `settings`.
+        `loss`, `terms` and `rates_Hz` under the step's seeds; `held_out_loss` where it was measured; of Adam the
+        clipped `gradient`, its `gradient_norm` before, and the `learning_rate`; `losses` of a generation (CMA-ES), the
+        row being its best. `initial` and `best`: `step` in the history, and `log10_gains`, `loss`, `terms`, `rates_Hz`
+        under the held-out seeds. `rollouts` as the module counts them, `held_out_rollouts`, `held_out_seeds`,
+        `seconds`, and `settings`.
 
     Raises:
         ConfigError: If the settings do not fit.
         NeuroinverseError: If a loss or a gradient is not finite.
     """
-    search, start = _Search(network, objective, complete(settings, network.projections), master_seed), time.monotonic()
+    settings, start = complete(settings, network.projections), time.monotonic()
+    search = _Search(network, objective, settings, master_seed, journal or Journal())
     history, measured = [], []
     for row, gains in METHODS[search.settings["method"]](search):
         if gains is not None:
@@ -65,7 +70,9 @@ def optimise(network, objective, settings: Mapping, master_seed: int) -> dict:
     }
 
 
-def slopes(network, objective, settings: Mapping, values: Sequence[float], master_seed: int) -> dict:
+def slopes(
+    network, objective, settings: Mapping, values: Sequence[float], master_seed: int, journal: Journal | None = None
+) -> dict:
     """The same search with several slopes of the surrogate gradient.
 
     A slope with which the search fails is reported with its message and does not end the others.
@@ -80,7 +87,7 @@ def slopes(network, objective, settings: Mapping, values: Sequence[float], maste
     runs = []
     for value in values:
         try:
-            run = optimise(network, objective, {**settings, "slope": value}, master_seed)
+            run = optimise(network, objective, {**settings, "slope": value}, master_seed, journal)
         except ConfigError:
             raise
         except NeuroinverseError as error:
@@ -92,7 +99,7 @@ def slopes(network, objective, settings: Mapping, values: Sequence[float], maste
 
 @functools.lru_cache(maxsize=1)
 def _compiled(network, objective) -> tuple[Callable, Callable]:
-    """Functions of (log10 gains, drive, slope): terms and rates; these and the gradient of the loss.
+    """Functions of (log10 gains, drive, slope): terms and rates; these and what each drive adds to the loss' gradient.
 
     Kept, since several searches of one network would each compile them anew.
     """
@@ -103,10 +110,11 @@ def _compiled(network, objective) -> tuple[Callable, Callable]:
         return objective(activity), objective.rates(activity)
 
     def differentiate(gains, drive, slope):
+        each = tf.tile(gains[None], (next(iter(drive.values())).shape[0], 1))
         with tf.GradientTape() as tape:
-            tape.watch(gains)
-            terms, rates = measure(gains, drive, slope)
-        return terms, rates, tape.gradient(terms["loss"], gains, unconnected_gradients="zero")
+            tape.watch(each)
+            terms, rates = measure(each, drive, slope)
+        return terms, rates, tape.gradient(terms["loss"], each, unconnected_gradients="zero")
 
     return tuple(tf.function(f, jit_compile=network.jit, autograph=False) for f in (measure, differentiate))
 
@@ -114,12 +122,12 @@ def _compiled(network, objective) -> tuple[Callable, Callable]:
 class _Search:
     """What the methods share: seeds by epoch, checked losses, the count of rollouts."""
 
-    def __init__(self, network, objective, settings: dict, master_seed: int):
+    def __init__(self, network, objective, settings: dict, master_seed: int, journal: Journal):
         self.projections, self.settings, self.master_seed = network.projections, settings, master_seed
         self.start = np.array([np.log10(settings["initial_gains"].get(p, 1.0)) for p in self.projections])
         self.free = np.array([p in settings["projections"] for p in self.projections])
         self.rollouts = 0
-        self._network, self._n_steps = network, objective.window.n_steps
+        self._network, self._n_steps, self._journal = network, objective.window.n_steps, journal
         self._measure, self._differentiate = _compiled(network, objective)
         self.held_out_seeds = self._seeds("held_out", 0, settings["held_out_seeds"])
         self._held_out_drive = network.drive(self._n_steps, self.held_out_seeds)
@@ -144,29 +152,43 @@ class _Search:
             NeuroinverseError: If the loss is not finite.
         """
         self.rollouts += self.settings["seeds"]
-        return self._row(gains, *self._measure(*self._tensors(gains, drive)), f"epoch {epoch}")
+        return self._measured(gains, drive, f"epoch {epoch}")
 
     def gradient(self, gains: np.ndarray, drive: Mapping, epoch: int) -> tuple[dict, np.ndarray]:
-        """The same with the gradient of the loss, 0 for projections that do not change.
+        """The same with what each drive adds to the gradient of the loss, shape (drives, projections).
+
+        It is 0 for projections that do not change.
 
         Raises:
             NeuroinverseError: If one of them is not finite.
         """
         self.rollouts += GRADIENT_COST * self.settings["seeds"]
-        terms, rates, gradient = self._differentiate(*self._tensors(gains, drive))
-        row, gradient = self._row(gains, terms, rates, f"epoch {epoch}"), gradient.numpy().astype(float)
-        gradient = np.where(self.free, gradient, 0.0)
-        if not np.isfinite(gradient).all():
-            names = ", ".join(np.array(self.projections)[~np.isfinite(gradient)])
-            raise NeuroinverseError(
-                f"search: epoch {epoch}: the gradient of {names} is not finite; it grows backwards through spikes. "
-                f"Raise slope (now {self.settings['slope']:g}) or simulate shorter"
-            )
-        return row, gradient
+
+        def differentiate():
+            terms, rates, gradient = self._differentiate(*self._tensors(gains, drive))
+            row, gradient = self._row(gains, terms, rates, f"epoch {epoch}"), gradient.numpy().astype(float)
+            gradient = np.where(self.free, gradient, 0.0)
+            if not np.isfinite(gradient).all():
+                names = ", ".join(np.array(self.projections)[~np.isfinite(gradient).all(axis=0)])
+                raise NeuroinverseError(
+                    f"search: epoch {epoch}: the gradient of {names} is not finite; it grows backwards through spikes. "
+                    f"Raise slope (now {self.settings['slope']:g}) or simulate shorter"
+                )
+            return {"row": row, "gradient": gradient.tolist()}
+
+        question = [self.settings["method"], self.settings["slope"], f"gradient of epoch {epoch}", gains.tolist()]
+        found = self._journal.measured(question, differentiate)
+        return found["row"], np.array(found["gradient"])
 
     def held_out(self, gains: np.ndarray) -> dict:
         """Row of a history for some gains under the held-out seeds."""
-        return self._row(gains, *self._measure(*self._tensors(gains, self._held_out_drive)), "held-out seeds")
+        return self._measured(gains, self._held_out_drive, "held-out seeds")
+
+    def _measured(self, gains: np.ndarray, drive: Mapping, where: str) -> dict:
+        question = [self.settings["method"], self.settings["slope"], where, gains.tolist()]
+        return self._journal.measured(
+            question, lambda: self._row(gains, *self._measure(*self._tensors(gains, drive)), where)
+        )
 
     def _tensors(self, gains: np.ndarray, drive: Mapping) -> tuple:
         import tensorflow as tf
@@ -198,18 +220,42 @@ class _Search:
 # measuring under the held-out seeds.
 
 
+def clipped(each: np.ndarray, norm: float) -> np.ndarray:
+    """The gradient, of which each of n drives adds no more than norm / n; shape (projections,).
+
+    Args:
+        each: What each drive adds, shape (drives, projections).
+        norm: Largest norm of the whole.
+    """
+    most = norm / len(each)
+    return (each * (most / np.maximum(np.linalg.norm(each, axis=1, keepdims=True), most))).sum(axis=0)
+
+
 def adam(search: _Search) -> Iterator[tuple[dict, np.ndarray | None]]:
-    """Projected Adam (Kingma & Ba 2015, arXiv:1412.6980) with the paper's decay rates."""
-    s, gains = search.settings, search.start
-    mean, square = np.zeros_like(gains), np.zeros_like(gains)
+    """Projected Adam (Kingma & Ba 2015, arXiv:1412.6980) with the paper's decay rates.
+
+    Gains that excite too much are a region without a useful gradient, from which there is no way back. After `patience`
+    epochs without a lower held-out loss the search goes back to the best gains, and on from there at half the rate.
+    """
+    s, gains, rate = search.settings, search.start, search.settings["learning_rate"]
+    lowest, best, since = np.inf, gains, 0
+    mean, square, taken = np.zeros_like(gains), np.zeros_like(gains), 0
     for epoch in range(s["epochs"]):
-        row, gradient = search.gradient(gains, search.drive(epoch), epoch)
-        norm = float(np.linalg.norm(gradient))
-        yield row | {"gradient": search.named(gradient), "gradient_norm": norm}, gains
-        gradient = gradient * s["clip_norm"] / max(norm, s["clip_norm"])
+        row, each = search.gradient(gains, search.drive(epoch), epoch)
+        gradient, norm = clipped(each, s["clip_norm"]), float(np.linalg.norm(each.sum(axis=0)))
+        row |= {"gradient": search.named(gradient), "gradient_norm": norm, "learning_rate": rate}
+        yield row, gains
+        since += 1
+        if row["held_out_loss"] < lowest:
+            lowest, best, since = row["held_out_loss"], gains, 0
+        if since == s["patience"]:
+            gains, rate, since = best, rate / 2, 0
+            mean, square, taken = np.zeros_like(gains), np.zeros_like(gains), 0
+            continue
+        taken += 1
         mean, square = 0.9 * mean + 0.1 * gradient, 0.999 * square + 0.001 * gradient**2
-        unbiased = mean / (1 - 0.9 ** (epoch + 1)), square / (1 - 0.999 ** (epoch + 1))
-        moved = gains - s["learning_rate"] * unbiased[0] / (np.sqrt(unbiased[1]) + 1e-8)
+        unbiased = mean / (1 - 0.9**taken), square / (1 - 0.999**taken)
+        moved = gains - rate * unbiased[0] / (np.sqrt(unbiased[1]) + 1e-8)
         gains = np.where(search.free, np.clip(moved, -s["bound"], s["bound"]), gains)
     yield search.loss(gains, search.drive(s["epochs"]), s["epochs"]), gains
 

@@ -33,12 +33,13 @@ TERMS = {
 METHODS = ("adam", "cma", "random")
 SEARCH = {
     "method": "adam",
-    "epochs": 20,
+    "epochs": 25,
     "learning_rate": 0.1,
+    "patience": 5,
     "clip_norm": 1.0,
     "bound": 1.0,
-    "slope": 50.0,
-    "seeds": 2,
+    "slope": 10.0,
+    "seeds": 4,
     "new_seeds": True,
     "held_out_seeds": 4,
     "projections": None,
@@ -257,9 +258,10 @@ def complete(settings: Mapping, projections: Sequence[str]) -> dict:
 
     Args:
         settings: Any of these. `method`: adam, cma or random. `epochs`. `learning_rate` of Adam, in log10 gain.
-            `clip_norm` of the gradient. `bound` of |log10 gain|. `slope` of the surrogate gradient. `seeds` per epoch,
-            and whether every epoch has `new_seeds`. `held_out_seeds`. `projections` that change, all by default.
-            `initial_gains`, a mapping of projections, 1 for the others. `generation`, candidates of CMA-ES at a time.
+            `patience`, epochs after which it goes back to the best gains. `clip_norm` of the gradient. `bound` of
+            |log10 gain|. `slope` of the surrogate gradient. `seeds` per epoch, and whether every epoch has `new_seeds`.
+            `held_out_seeds`. `projections` that change, all by default. `initial_gains`, a mapping of projections, 1
+            for the others. `generation`, candidates of CMA-ES at a time.
         projections: Names of the network's projections.
 
     Raises:
@@ -268,7 +270,7 @@ def complete(settings: Mapping, projections: Sequence[str]) -> dict:
     require_known("search", settings, SEARCH)
     full = {**SEARCH, **settings}
     require_known("search.method", (full["method"],), METHODS)
-    for key, least in (("epochs", 1), ("seeds", 1), ("held_out_seeds", 1), ("generation", 2)):
+    for key, least in (("epochs", 1), ("seeds", 1), ("held_out_seeds", 1), ("patience", 1), ("generation", 2)):
         _expect(f"search.{key}", full[key], *_whole(least))
     for key in ("learning_rate", "clip_norm", "bound", "slope"):
         _expect(f"search.{key}", full[key], *_POSITIVE)

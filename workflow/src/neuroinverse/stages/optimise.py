@@ -1,4 +1,7 @@
-"""optimise: searches for the gains of a column's projections that serve an objective, through its surrogates."""
+"""optimise: searches for the gains of a column's projections that serve an objective, through its surrogates.
+
+A search that was killed goes on where it was.
+"""
 
 import json
 from pathlib import Path
@@ -32,20 +35,22 @@ def run(spec: dict, surrogates: list[Path], output: Path, found: Path, threads: 
 
     devices.use_devices(0, "float32", threads, 0)
     from neuroinverse.column import optimise
+    from neuroinverse.column.journal import Journal
     from neuroinverse.column.surrogate_column import load_column, make_objective
 
     simulator = make_simulator(spec["simulation"])
     network = load_column(simulator, dict(zip(spec["cells"], surrogates, strict=True)), spec["network"])
     objective = make_objective(spec, simulator, network)
-    search = {"projections": free_projections(simulator), **spec["search"]}
+    search, seed = {"projections": free_projections(simulator), **spec["search"]}, spec["master_seed"]
+    journal = Journal(Path(output).parent / "checkpoint", spec)
     result = {
         "projections": list(network.projections),
-        "search": optimise.optimise(network, objective, search, spec["master_seed"]),
+        "search": optimise.optimise(network, objective, search, seed, journal),
         "controls": {
-            method: optimise.optimise(network, objective, {**search, "method": method}, spec["master_seed"])
+            method: optimise.optimise(network, objective, {**search, "method": method}, seed, journal)
             for method in spec["controls"]
         },
-        "slopes": optimise.slopes(network, objective, search, spec["slopes"], spec["master_seed"])["runs"],
+        "slopes": optimise.slopes(network, objective, search, spec["slopes"], seed, journal)["runs"],
         "provenance": collect(spec),
     }
     gains = {name: 10**value for name, value in result["search"]["best"]["log10_gains"].items()}
@@ -55,6 +60,7 @@ def run(spec: dict, surrogates: list[Path], output: Path, found: Path, threads: 
         file.create_dataset("theta", data=theta, chunks=theta.shape, fletcher32=True)
     with atomic(output) as temporary:
         temporary.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    journal.remove()
     return result
 
 
