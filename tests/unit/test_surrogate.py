@@ -11,6 +11,7 @@ from tiny import SPACE
 
 from neuroinverse.errors import ConfigError, NeuroinverseError
 from neuroinverse.estimators import cnn, surrogate, training
+from neuroinverse.estimators.ensemble import Ensemble
 from neuroinverse.estimators.modelfile import save_model, signal_table
 from neuroinverse.estimators.surrogate_data import SurrogateData
 from neuroinverse.estimators.surrogate_settings import DEFAULTS, check_times, complete, samples
@@ -237,6 +238,13 @@ def test_a_file_of_something_else_is_no_surrogate(tmp_path):
     save(keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)]), tmp_path / "n.keras", {})
     with pytest.raises(NeuroinverseError, match=r"n\.keras is no surrogate of a cell"):
         StepSurrogate(tmp_path / "n.keras")
+
+
+def test_a_surrogate_infers_nothing(tmp_path):
+    _, whole, _, h = build()
+    save(whole, tmp_path / "model.keras", h, kind="surrogate", parameters=SPACE.to_table())
+    with pytest.raises(NeuroinverseError, match=r"model\.keras is a surrogate.*infers nothing; give an estimator's"):
+        Ensemble([tmp_path / "model.keras"])
 
 
 def all_rows(batches):

@@ -180,10 +180,10 @@ def training_files(wildcards):
 def proposal_files(wildcards):
     """What proposes the parameters of a dataset, where it is not the prior."""
     study = study_of(wildcards)
+    if study.is_drawn(wildcards.dataset):
+        return []
     if column.found(study, wildcards.dataset):
         return f"results/{wildcards.study}/{wildcards.scale}/objectives/{wildcards.dataset}/found.h5"
-    if not rounds.proposed(study, wildcards.dataset):
-        return []
     return f"results/{wildcards.study}/{wildcards.scale}/proposals/{wildcards.dataset}.h5"
 
 

@@ -7,7 +7,7 @@ rule simulations:
             file
             for study, scale in CONFIGURED
             for dataset in load(study, scale).report_datasets
-            if not rounds.proposed(load(study, scale), dataset) and not column.found(load(study, scale), dataset)
+            if load(study, scale).is_drawn(dataset)
             for file in shard_files(load(study, scale), dataset)
         ],
 

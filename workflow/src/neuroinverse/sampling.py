@@ -137,21 +137,42 @@ def draw(simulation: Mapping, indices, proposal: Path | None = None) -> tuple:
     return np.stack([column[place] for column, place in zip(columns, places, strict=True)], axis=1), seeds
 
 
+def write_proposal(path: Path, spec: Mapping, theta, said: Mapping | None = None) -> None:
+    """Writes parameters for `simulate_shard`.
+
+    Args:
+        path: HDF5 file, whole or not at all.
+        spec: Specification of the step that proposes them: it is asked for when they are read.
+        theta: In physical units, shape (n, n_parameters).
+        said: How they were made, JSON values.
+    """
+    from neuroinverse.files import atomic
+    from neuroinverse.hdf5 import fixed, new_file
+    from neuroinverse.provenance import canonical, collect
+
+    with atomic(path) as temporary, new_file(temporary) as (file, _):
+        file.attrs["spec"] = fixed(canonical(spec))
+        file.attrs["provenance"] = fixed(json.dumps(collect(spec)))
+        if said is not None:
+            file.attrs["proposal"] = fixed(json.dumps(said))
+        file.create_dataset("theta", data=theta, chunks=theta.shape, fletcher32=True)
+
+
 def _proposed(path: Path | None, simulation: Mapping):
-    """Parameters that a posterior proposed, shape (n, n_parameters)."""
+    """Parameters that a posterior proposed or a search found, shape (n, n_parameters)."""
     import h5py
 
     from neuroinverse.hdf5 import text
 
     if path is None:
-        raise NeuroinverseError(f"{simulation['dataset']}: a posterior proposes its parameters; give --proposal")
+        raise NeuroinverseError(f"{simulation['dataset']}: another step proposes its parameters; give --proposal")
     try:
         with h5py.File(path) as file:
             if digest(json.loads(text(file.attrs, "spec"))) == simulation["proposal"]:
                 return file["theta"][:]
     except (OSError, KeyError, ValueError) as error:
         raise NeuroinverseError(f"{path}: is no proposal ({error}); remove it and run again") from error
-    raise NeuroinverseError(f"{path}: is the proposal of another posterior or dataset; remove it and run again")
+    raise NeuroinverseError(f"{path}: is the proposal of another posterior, search or dataset; remove it and run again")
 
 
 def _levels(parameter, levels):

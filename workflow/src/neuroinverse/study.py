@@ -20,7 +20,7 @@ from neuroinverse.estimators.architecture import complete
 from neuroinverse.features import feature_shape, split
 from neuroinverse.parameters import ParameterSpace
 from neuroinverse.provenance import digest, file_sha256, leaves, version
-from neuroinverse.sampling import FOUND, resolve
+from neuroinverse.sampling import FOUND, PROPOSED, resolve
 from neuroinverse.simulators import make_simulator, mechanism_files, simulator_class
 from neuroinverse.simulators.base import Signal, Simulator, stimuli
 from neuroinverse.versions import VERSIONS
@@ -121,6 +121,10 @@ class Study:
     def sampling(self, dataset: str) -> tuple[int, dict | None]:
         """How a dataset's parameters are chosen: see `sampling.resolve`."""
         return resolve(f"datasets.{dataset}", self.settings["datasets"][dataset], self.space(dataset))
+
+    def is_drawn(self, dataset: str) -> bool:
+        """Whether the parameters of a dataset follow from the study alone, and no step proposes them."""
+        return self.settings["datasets"][dataset.partition("@")[0]].get("sampling") not in PROPOSED
 
     def shards(self, dataset: str) -> list[str]:
         """Names of the dataset's shards, "00000" and so on."""

@@ -98,7 +98,7 @@ def slopes(
 
 
 @functools.lru_cache(maxsize=1)
-def _compiled(network, objective) -> tuple[Callable, Callable]:
+def compiled(network, objective) -> tuple[Callable, Callable]:
     """Functions of (log10 gains, drive, slope): terms and rates; these and what each drive adds to the loss' gradient.
 
     Kept, since several searches of one network would each compile them anew.
@@ -128,7 +128,7 @@ class _Search:
         self.free = np.array([p in settings["projections"] for p in self.projections])
         self.rollouts = 0
         self._network, self._n_steps, self._journal = network, objective.window.n_steps, journal
-        self._measure, self._differentiate = _compiled(network, objective)
+        self._measure, self._differentiate = compiled(network, objective)
         self.held_out_seeds = self._seeds("held_out", 0, settings["held_out_seeds"])
         self._held_out_drive = network.drive(self._n_steps, self.held_out_seeds)
 

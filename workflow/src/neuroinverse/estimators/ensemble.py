@@ -68,7 +68,7 @@ class Ensemble:
         models: The .keras files.
 
     Raises:
-        NeuroinverseError: If there are none, or they are of different parameters or signals.
+        NeuroinverseError: If there are none, one is no estimator, or they are of different parameters or signals.
     """
 
     def __init__(self, models: Sequence[Path]):
@@ -78,6 +78,11 @@ class Ensemble:
             raise NeuroinverseError("no models: an estimator's folder holds fold-0/model.keras and so on")
         metadata = [read_metadata(m) for m in models]
         for path, other in zip(models, metadata, strict=True):
+            if other.get("kind") == "surrogate":
+                raise NeuroinverseError(
+                    f"{path} is a surrogate, which does what a simulator does and infers nothing; give an estimator's "
+                    "folder, such as results/hh_point_2/demo/cnn"
+                )
             if any(other[key] != metadata[0][key] for key in ("parameters", "signal")):
                 raise NeuroinverseError(f"{path} infers other parameters or takes another signal than {models[0]}")
         self.metadata = metadata

@@ -10,8 +10,8 @@ import numpy as np
 
 from neuroinverse.column.specs import GAIN
 from neuroinverse.files import atomic
-from neuroinverse.hdf5 import fixed, new_file
-from neuroinverse.provenance import canonical, collect
+from neuroinverse.provenance import collect
+from neuroinverse.sampling import write_proposal
 from neuroinverse.simulators import make_simulator
 
 
@@ -55,9 +55,7 @@ def run(spec: dict, surrogates: list[Path], output: Path, found: Path, threads: 
     }
     gains = {name: 10**value for name, value in result["search"]["best"]["log10_gains"].items()}
     theta = np.tile([gains[name.removeprefix(GAIN)] for name in simulator.free], (spec["n"], 1))
-    with atomic(found) as temporary, new_file(temporary) as (file, _):
-        file.attrs["spec"] = fixed(canonical(spec))
-        file.create_dataset("theta", data=theta, chunks=theta.shape, fletcher32=True)
+    write_proposal(found, spec, theta)
     with atomic(output) as temporary:
         temporary.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     journal.remove()

@@ -1,19 +1,15 @@
 """propose: parameters that a posterior proposes, for a further round or for a check of its predictions."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from neuroinverse.errors import NeuroinverseError
 from neuroinverse.estimators.posterior import Posterior
-from neuroinverse.files import atomic
-from neuroinverse.hdf5 import fixed, new_file
 from neuroinverse.observation import read_observation
 from neuroinverse.parameters import seed_sequence
 from neuroinverse.progress import Progress
-from neuroinverse.provenance import canonical, collect
-from neuroinverse.sampling import PREDICTIVE
+from neuroinverse.sampling import PREDICTIVE, write_proposal
 
 # candidates of one simulation that are weighed at a time, and indices that are drawn together
 TRIES, TOGETHER = 64, 250
@@ -51,12 +47,7 @@ def run(spec: dict, models: list[Path], observation: Path, output: Path) -> dict
     else:
         unit, said = _truncated(spec, posterior, conditions)
     print(f"{output}: {said}", flush=True)
-    with atomic(output) as temporary, new_file(temporary) as (file, _):
-        file.attrs["spec"] = fixed(canonical(spec))
-        file.attrs["provenance"] = fixed(json.dumps(collect(spec)))
-        file.attrs["proposal"] = fixed(json.dumps(said))
-        theta = posterior.parameters.to_physical(unit)
-        file.create_dataset("theta", data=theta, chunks=theta.shape, fletcher32=True)
+    write_proposal(output, spec, posterior.parameters.to_physical(unit), said)
     return said
 
 
