@@ -13,9 +13,9 @@ from pathlib import Path
 
 from neuroinverse.column import specs as column
 from neuroinverse.config import load_study, master_seed
+from neuroinverse.planning import cpu_seconds
 from neuroinverse.records import RECORDS, write_record
 from neuroinverse.simulators.column import SHORT
-from neuroinverse.workload import cpu_seconds
 
 CELLS, COLUMN, SECTIONS = (Path(f"results/hnn_{name}/demo") for name in ("cells", "column", "sections"))
 RUN = "snakemake --profile profiles/local"

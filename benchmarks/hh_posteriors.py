@@ -15,9 +15,9 @@ from neuroinverse.estimators.posterior import Posterior
 from neuroinverse.evaluation.posterior_checks import VERDICTS
 from neuroinverse.hdf5 import text
 from neuroinverse.observation import read_observation, true_parameters
+from neuroinverse.planning import cpu_seconds
 from neuroinverse.records import RECORDS, write_record
 from neuroinverse.shards import OK, Dataset
-from neuroinverse.workload import cpu_seconds
 
 RESULTS = Path("results/hh_posterior_8/demo")
 IMAGES = RECORDS.parent / "images"

@@ -18,9 +18,9 @@ from pathlib import Path
 from neuroinverse.config import load_study, read_config, study_names
 from neuroinverse.errors import NeuroinverseError
 from neuroinverse.evaluation.network import STATES
+from neuroinverse.planning import measured_rates, plan
 from neuroinverse.records import RECORDS, read_records, write_record
 from neuroinverse.shards import Dataset
-from neuroinverse.workload import measured_rates, plan
 
 RUN = "snakemake --profile profiles/local"
 IMAGES = RECORDS.parent / "images"
@@ -266,16 +266,15 @@ def brunel_lfp() -> None:
 
 def needs() -> None:
     """The records rates and plan."""
-    studies = [load_study(name, "paper", read_config()["master_seed"]) for name in study_names()]
-    rates = {}
-    for study in studies:
+    figures, plans = {}, {}
+    for name in study_names():
+        demo, paper = (load_study(name, scale, read_config()["master_seed"]) for scale in ("demo", "paper"))
         try:
-            rates[study.name] = measured_rates(study)
+            figures |= measured_rates(demo).figures(name)
+            plans[name] = plan(paper, measured_rates(paper))
         except NeuroinverseError as error:
             print(f"left out: {error}")
-    figures = [rate.figures(name) for name, rate in rates.items()]
-    write_record("rates", RUN, dict(item for f in figures for item in f.items()))
-    plans = {study.name: plan(study, rates[study.name]) for study in studies if study.name in rates}
+    write_record("rates", RUN, figures)
     write_record(
         "plan", "neuroinverse plan --scale paper", {f"{n}_{k}": v for n, p in plans.items() for k, v in p.items()}
     )

@@ -183,12 +183,13 @@ def test_a_search_depends_on_its_surrogates_and_on_no_other_objective(tmp_path):
         (COLUMN, put("column.retraining.rounds", 0), ["column.retraining.rounds", "minimum"]),
         (COLUMN, put("column.retraining.hyperparameters.lstm_units", 9), ["'lstm_units'", "retraining"]),
         (COLUMN, put("column.retraining.hyperparameters.mask_ms", 600), ["l2e_round_1", "mask_ms", "600"]),
-        (COLUMN, put("simulator.options.record_cells", 0), ["record_cells", "retraining"]),
+        (COLUMN, put("simulator.options.record_cells", 0), ["record_cells", "L2_pyramidal", "give a number"]),
+        (COLUMN, put("datasets.train.options", {"record_cells": 0}), ["record_cells", "L2_pyramidal"]),
         (COLUMN, put("simulator.options.record_cells", 1.5), ["record_cells", "1.5"]),
         (COLUMN, lambda c: c["datasets"].pop("train"), ["'train'", "retraining"]),
         (COLUMN, lambda c: c.pop("column"), ["objectives", "column"]),
         (COLUMN, lambda c: c.pop("objectives"), ["objectives"]),
-        (COLUMN, put("simulator", {"name": "hnn_cell", "options": {"record_cells": 3}}), ["gain_"]),
+        (COLUMN, put("simulator", {"name": "hnn_cell", "options": {"cell": "L2_basket"}}), ["gain_"]),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path, file, edit, words):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from neuroinverse import workload
+from neuroinverse import planning, surrogates, workload
+from neuroinverse.column import specs as column
 from neuroinverse.config import load_study
 from neuroinverse.errors import NeuroinverseError
 from neuroinverse.estimators.architecture import multiply_adds
@@ -29,8 +30,8 @@ def test_requests_shrink_with_threads_and_stay_within_bounds(study, monkeypatch)
 
 
 def test_plan_is_proportional_to_its_rates(study):
-    rates = workload.Rates(2.0, {"cnn": 1e-3})
-    needs = workload.plan(study, rates)
+    rates = planning.Rates(2.0, {"cnn": 1e-3})
+    needs = planning.plan(study, rates)
     n = sum(study.n(d) for d in study.report_datasets)
     assert needs["simulations"] == n and needs["simulate_core_hours"] == pytest.approx(n * 2 / 3600)
     # 8 folds, each on 7/8 of the training set
@@ -40,9 +41,36 @@ def test_plan_is_proportional_to_its_rates(study):
 
 
 def test_recorded_rates_stand_in_for_a_demo(study, tmp_path, monkeypatch):
-    figures = workload.Rates(0.5, {"cnn": 0.25}).figures("izhikevich")
-    monkeypatch.setattr(workload, "read_records", lambda: {"rates": {"figures": figures}})
-    assert workload.measured_rates(study, tmp_path) == workload.Rates(0.5, {"cnn": 0.25})
-    monkeypatch.setattr(workload, "read_records", dict)
+    figures = planning.Rates(0.5, {"cnn": 0.25}).figures("izhikevich")
+    monkeypatch.setattr(planning, "read_records", lambda: {"rates": {"figures": figures}})
+    assert planning.measured_rates(study, tmp_path) == planning.Rates(0.5, {"cnn": 0.25})
+    monkeypatch.setattr(planning, "read_records", dict)
     with pytest.raises(NeuroinverseError, match=r"izhikevich; run its demo first: snakemake .*report\.html"):
-        workload.measured_rates(study, tmp_path)
+        planning.measured_rates(study, tmp_path)
+
+
+def test_rates_are_drawn_out_to_steps_and_sizes(root, monkeypatch):
+    """The paper scale of the column takes four times the steps of NEURON, and cells with twice the units."""
+    monkeypatch.chdir(root)
+    for name, simulated in (("hnn_cells", 4), ("hnn_column", 4 * 1100 / 600)):
+        demo, paper = (load_study(name, scale, 1) for scale in ("demo", "paper"))
+        of = surrogates.names(demo)[0]
+        rates = planning.Rates(2.0, {of: 3.0}, {"gamma": 5.0})
+        assert rates.at(demo, demo) == rates
+        found = rates.at(paper, demo)
+        assert found.simulate == pytest.approx(2 * simulated)
+        # a gate of 192 units and their inputs for one of 96 and theirs
+        steps = 1 if name == "hnn_cells" else 1100 / 600
+        assert found.train[of] == pytest.approx(3 * steps * (192 * 384) / (96 * 192))
+        assert found.search["gamma"] == pytest.approx(5 * steps)
+
+
+def test_searches_are_planned_by_their_rollouts(root, monkeypatch):
+    monkeypatch.chdir(root)
+    study = load_study("hnn_column", "demo", 1)
+    # the gradient's, with 25 epochs of 4 drives, and held-out drives for 26 gains; a slope and two controls as much
+    assert column.rollouts(study, "gamma") == 4 * (51 * 4 + 26 * 4) == 4 * column.rollouts(study, "gamma_round_1")
+    rates = planning.Rates(0.0, dict.fromkeys(surrogates.names(study), 0.0), dict.fromkeys(column.names(study), 3.6))
+    total = sum(column.rollouts(study, o) for o in column.names(study))
+    assert planning.plan(study, rates)["search_core_hours"] == pytest.approx(total * 3.6 / 3600)
+    assert planning.Rates(**vars(rates)).figures("x")["x_gamma_core_seconds_per_rollout"] == 3.6

@@ -4,7 +4,7 @@ import pytest
 from running import STUDIES
 
 from neuroinverse import surrogates
-from neuroinverse.workload import Rates, plan
+from neuroinverse.planning import Rates, plan
 
 
 @pytest.mark.parametrize("name", STUDIES)

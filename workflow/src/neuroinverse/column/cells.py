@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from neuroinverse.errors import ConfigError
 from neuroinverse.simulators.base import Signal
 from neuroinverse.simulators.column_cells import cell_channels, signal_name
 
@@ -17,7 +18,14 @@ def cell_signals(stored: dict[str, Signal], cell: str) -> dict[str, Signal]:
     Args:
         stored: The signals of a column by name.
         cell: Type of the cell.
+
+    Raises:
+        ConfigError: If no cells of the type are recorded.
     """
+    if signal_name(cell, "inputs") not in stored:
+        raise ConfigError(
+            f"simulator.options.record_cells: no {cell} is recorded to learn from; give a number, such as 12"
+        )
     channels = cell_channels(cell) | {SPIKES: ("soma",)}
     signals = {}
     for name, own in channels.items():

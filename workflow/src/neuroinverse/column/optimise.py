@@ -18,12 +18,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from neuroinverse.column.journal import Journal
-from neuroinverse.column.settings import complete
+from neuroinverse.column.settings import GRADIENT_COST, complete
 from neuroinverse.errors import ConfigError, NeuroinverseError
 from neuroinverse.parameters import seed_sequence
-
-# time of a rollout with its gradient over that of one without, under XLA
-GRADIENT_COST = 2
 
 
 def optimise(network, objective, settings: Mapping, master_seed: int, journal: Journal | None = None) -> dict:

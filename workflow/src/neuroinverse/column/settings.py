@@ -13,6 +13,8 @@ from neuroinverse.errors import ConfigError, require_known
 # of a network: different delays of a projection; weakest synapse as a fraction of the strongest; longest delay
 DELAY_BINS, PRUNE, LONGEST_MS = 16, 0.02, 64.0
 WARM_UP_MS = 100.0
+# time of a rollout with its gradient over that of one without, under XLA
+GRADIENT_COST = 2
 REQUIRED = object()
 _BAND = {"low_Hz": 15.0, "high_Hz": 60.0, "dipoles": None}
 # the terms of an objective with their keys and the defaults of these

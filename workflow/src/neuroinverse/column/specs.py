@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from neuroinverse import surrogates
 from neuroinverse.column import retraining
-from neuroinverse.column.settings import LONGEST_MS, PRUNE, WARM_UP_MS, complete, resolve
+from neuroinverse.column.settings import GRADIENT_COST, LONGEST_MS, PRUNE, WARM_UP_MS, complete, resolve
 from neuroinverse.errors import ConfigError, require_known
 from neuroinverse.provenance import digest
 from neuroinverse.sampling import FOUND
@@ -69,8 +69,6 @@ def _check_retraining(settings: Mapping) -> None:
     for name in ("train", "calibration"):
         if name not in settings["datasets"]:
             raise ConfigError(f"datasets: missing {name!r}, columns whose cells column.retraining learns from; add it")
-    if not settings["simulator"].get("options", {}).get("record_cells"):
-        raise ConfigError("simulator.options: missing 'record_cells', the cells that column.retraining learns from")
 
 
 def names(study) -> list[str]:
@@ -114,6 +112,14 @@ def settings_of(study, objective: str) -> Mapping:
         there = ", ".join(objectives) or "none"
         raise ConfigError(f"study {study.name} has no objective {objective!r}; it has {there}")
     return objectives[objective]
+
+
+def rollouts(study, objective: str) -> int:
+    """Rollouts of all searches for an objective: with a gradient one counts as two, held-out drives count too."""
+    own = settings_of(study, objective)
+    full = complete(own.get("search", {}), PROJECTIONS)
+    each = (GRADIENT_COST * full["epochs"] + 1) * full["seeds"] + (full["epochs"] + 1) * full["held_out_seeds"]
+    return each * (1 + len(own.get("controls", ())) + len(own.get("slopes", ())))
 
 
 def search_spec(study, objective: str) -> dict:

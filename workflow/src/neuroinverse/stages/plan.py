@@ -1,7 +1,7 @@
 """plan: what a study needs at a scale, computed from measured rates."""
 
 from neuroinverse.config import load_study, master_seed, study_names
-from neuroinverse.workload import measured_rates, plan
+from neuroinverse.planning import measured_rates, plan
 
 UNITS = {
     "simulations": "simulations",
@@ -9,6 +9,7 @@ UNITS = {
     "gigabytes": "GB of shards",
     "simulate_core_hours": "core-hours of simulation",
     "train_core_hours": "core-hours of training on the CPU",
+    "search_core_hours": "core-hours of searches",
     "jobs": "jobs",
 }
 
@@ -33,6 +34,8 @@ def run(study: str | None = None, scale: str = "paper") -> dict[str, dict[str, f
         print(f"{checked.name} at scale {scale}")
         for key, unit in UNITS.items():
             value = needs[checked.name][key]
+            if key == "search_core_hours" and not value:
+                continue
             print(f"  {value:>10,.{0 if isinstance(value, int) else 1}f} {unit}")
         for other in checked.linked:
             print(f"  beside what the surrogates of {other} need: neuroinverse plan {other} --scale {scale}")
