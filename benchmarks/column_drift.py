@@ -33,7 +33,7 @@ def main() -> None:
         for key, (first, last) in compare(study, name).items():
             figures |= {f"{key}_first_{short}": first, f"{key}_last_{short}": last}
     for key, value in figures.items():
-        print(f"{key:40s} {value:.4g}")
+        print(f"{key:40s} {value if isinstance(value, str) else round(value, 4)}")
     write_record("column_drift", "python benchmarks/column_drift.py", figures)
 
 
@@ -53,7 +53,8 @@ def compare(study, name: str) -> dict[str, tuple[float, float]]:
     outputs, threshold = list(metadata["units"]), metadata["threshold"]
     sums = measures.trace_sums(predicted[..., :-1], traces, metadata["scale"][0], masked, length)
     drift = measures.drift(sums, outputs, masked * dt_ms, PART_MS)
-    found = {f"{o}_{key}": drift[key][o] for o in SHOWN if o in outputs for key in ("correlation", "bias")}
+    absent = ["–"] * sums.shape[1]
+    found = {f"{o}_{key}": drift[key].get(o, absent) for o in SHOWN for key in ("correlation", "bias")}
     spiked = measures.crossings(predicted[..., metadata["outputs"].index(threshold["output"])], threshold["threshold"])
     parts = [slice(masked + i * length, masked + (i + 1) * length) for i in (0, sums.shape[1] - 1)]
     rates = tuple(spiked[:, part].sum() / true["spikes"][:, part].sum() for part in parts)
