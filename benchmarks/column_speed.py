@@ -38,7 +38,7 @@ def main(rounds: int) -> None:
     scenario = study.scenario(START)
     scenario["protocol"] = {**scenario["protocol"], "duration_ms": DURATION_MS}
     simulator = make_simulator(scenario)
-    files = dict(zip(cells(study), map(Path, surrogate_files(study)), strict=True))
+    files = dict(zip(cells(study, "gamma"), map(Path, surrogate_files(study, "gamma")), strict=True))
     network = load_column(simulator, files, study.settings["column"].get("network", {}))
     settings = {"terms": [{"kind": "band_power"}], "warm_up_ms": 100}
     objective = make_objective(settings, simulator, network)
