@@ -61,7 +61,10 @@ def objectives() -> dict[str, dict]:
 
 
 def column_rates() -> None:
-    """Firing rates before the search, in NEURON and in the surrogates of every round under the same drives."""
+    """Firing rates of NEURON and of the surrogates of every round, under the same drives and gains.
+
+    First those of the column as it is, then those with the gains that the search `gamma` of the round found.
+    """
     first = f"{COLUMN}/objectives/gamma_round_0/metrics.json"
     rounds = [read(Path(first)), *(m for m in objectives().values() if m["of"] == "gamma")]
     figures = {"drives": rounds[0]["n"]["before"]}
@@ -73,6 +76,7 @@ def column_rates() -> None:
                 f"neuron_sd_Hz_{short}": row["simulator"]["sd_before"],
                 f"surrogates_Hz_round_{m['round']}_{short}": row["surrogates"]["before"],
                 f"ratio_round_{m['round']}_{short}": "–" if row["ratio_before"] is None else row["ratio_before"],
+                f"ratio_after_round_{m['round']}_{short}": "–" if row["ratio_after"] is None else row["ratio_after"],
             }
     write_record("column_rates", f"{RUN} {COLUMN}/report.html {first}", figures)
 

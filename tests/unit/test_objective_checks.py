@@ -122,10 +122,30 @@ def test_searches_in_a_table():
     assert rows[0]["best_loss"] == 1 and rows[2]["error"] == "the gradient is not finite"
 
 
+TARGET = {"frequencies_Hz": [10, 20, 40], "values": [1.0, 100.0, 1.0], "relative": True}
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_the_target_is_drawn_at_the_level_of_what_was_found(activities, relative):
+    spectra = {where: objectives.spectra(objective(), pair) for where, pair in activities.items()}
+    figure = objective_figures.spectra(spectra, TARGET | {"relative": relative})
+    for axis, pair in zip(figure.axes, spectra.values(), strict=True):
+        lines = {line.get_label(): line.get_xydata().T for line in axis.get_lines()}
+        at, drawn = lines["target"]
+        assert at.tolist() == TARGET["frequencies_Hz"]
+        if not relative:
+            np.testing.assert_allclose(drawn, TARGET["values"])
+            continue
+        np.testing.assert_allclose(drawn / drawn[0], TARGET["values"])
+        after = np.interp(at, lines["after"][0], np.log(lines["after"][1]))
+        assert np.log(drawn).mean() == pytest.approx(after.mean())
+
+
 def test_every_text_lies_within_its_figure_and_on_no_other(activities):
     spectra = {where: objectives.spectra(objective(), pair) for where, pair in activities.items()}
     figures = {
         "spectra": objective_figures.spectra(spectra),
+        "spectra_target": objective_figures.spectra(spectra, TARGET),
         "search_history": objective_figures.search_history(FOUND),
         "gains": objective_figures.gains(dict.fromkeys(PROJECTIONS, 0.4), FOUND["search"]["settings"]),
         "activity": objective_figures.activity(activities, objective().window),

@@ -206,7 +206,8 @@ OBJECTIVE = {
     "spectra": (
         "Spectra of the dipole",
         "Power spectral density of the column's current dipole before and after the search, mean of logarithms over "
-        "drives with its 95 % interval, in the simulator and in the network of surrogates under the same drives.",
+        "drives with its 95 % interval, in the simulator and in the network of surrogates under the same drives; "
+        "dashed the target, where there is one.",
     ),
     "search_history": (
         "Searches",

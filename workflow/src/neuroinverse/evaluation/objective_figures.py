@@ -14,11 +14,12 @@ CELLS = dict(zip(SHORT, (BLUE, GREEN, ORANGE, RED), strict=True))
 HIGHEST = 120.0
 
 
-def spectra(densities: Mapping[str, Mapping]):
+def spectra(densities: Mapping[str, Mapping], target: Mapping | None = None):
     """Spectra of the dipole before and after, in the simulator and in the surrogates.
 
     Args:
         densities: By `simulator` and `surrogates` what `objectives.spectra` gives.
+        target: Settings of a term `target_spectrum`; where its shape alone counts it is drawn at the level of after.
     """
     with style.styled():
         figure = style.new_figure(2.8)
@@ -33,10 +34,17 @@ def spectra(densities: Mapping[str, Mapping]):
                 axis.fill_between(
                     frequencies[shown], np.exp(mean - error), np.exp(mean + error), color=WHEN[when], alpha=0.25, lw=0
                 )
+            if target:
+                at, wanted = target["frequencies_Hz"], np.log(target["values"])
+                if target["relative"]:
+                    # the last mean is that of after
+                    wanted += np.mean(np.interp(at, frequencies[shown], mean) - wanted)
+                axis.semilogy(at, np.exp(wanted), "--", color=INK, label="target")
             axis.set_title(where)
             axis.set(xlabel="frequency (Hz)")
         axes[0].set_ylabel("power of the dipole (fAm²/Hz)")
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
     return figure
 
 

@@ -75,8 +75,11 @@ def run(
         "provenance": collect(spec),
     }
     spectra = {where: objectives.spectra(objective, pair) for where, pair in activities.items()}
+    # of the whole dipole, as it is drawn
+    targets = [t.settings for t in objective.terms if t.kind == "target_spectrum"]
+    target = next((t for t in targets if set(t["dipoles"]) == set(net.dipoles)), None)
     for name, draw in {
-        "spectra": lambda: objective_figures.spectra(spectra),
+        "spectra": lambda: objective_figures.spectra(spectra, target),
         "search_history": lambda: objective_figures.search_history(found),
         "gains": lambda: objective_figures.gains(gains[AFTER], found["search"]["settings"]),
         "activity": lambda: objective_figures.activity(activities, objective.window),
