@@ -12,16 +12,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("NEURON_MODULE_OPTIONS", "-nogui")
 
 
-def pytest_collection_modifyitems(items):
-    """Two streams, side by side with `-n 2 --dist loadgroup`: a run of the workflow mostly waits for its jobs to start.
-
-    Each keeps its order and its session's fixtures, such as the one smoke run.
-    """
-    for item in items:
-        runs = item.path.parent.name in ("workflow", "slurm")
-        item.add_marker(pytest.mark.xdist_group("runs" if runs else "rest"))
-
-
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The repository."""
