@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 from tiny_column import DT_ms, LeakyCell, loop, surrogates
 
+from neuroinverse.column import optimise as module
 from neuroinverse.column.journal import Journal
 from neuroinverse.column.network import ColumnNetwork
 from neuroinverse.column.objectives import Objective
@@ -114,6 +115,28 @@ def test_it_goes_back_to_the_best_gains_at_half_the_rate(network, power):
             # the first of a new start is Adam's, of the length of the rate wherever no bound is met
             assert np.abs(gains(after) - gains(row)).max() <= 1.2 * rate
     assert returned >= 2
+
+
+def test_a_drive_whose_gradient_explodes_is_left_out_and_counted(network, power, monkeypatch):
+    settings = BASE | {"epochs": 2, "held_out_seeds": 2}
+    plain = module.compiled(network, power)
+
+    def exploding(*arguments):
+        terms, rates, each = plain[1](*arguments)
+        return terms, rates, tf.concat([tf.fill((1, 4), np.inf), each[1:]], axis=0)
+
+    monkeypatch.setattr(module, "compiled", lambda *_: (plain[0], exploding))
+    first = optimise(network, power, settings, 1)["history"][0]
+    assert first["exploded"] == 1
+    drive = {name: tf.constant(x) for name, x in network.drive(N, seeds_of(network, power, settings)).items()}
+    expected = plain[1](tf.zeros(4), drive, tf.constant(50.0))[2].numpy()[1:]
+    np.testing.assert_allclose(list(first["gradient"].values()), clipped(expected.astype(float), 1.0), rtol=1e-3)
+
+
+def seeds_of(network, power, settings):
+    """The seeds of the first epoch."""
+    search = module._Search(network, power, complete(settings, network.projections), 1, Journal())
+    return search._seeds("training", 0, settings["seeds"])
 
 
 def test_no_drive_outvotes_the_others():

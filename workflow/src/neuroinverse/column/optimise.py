@@ -36,7 +36,8 @@ def optimise(network, objective, settings: Mapping, master_seed: int, journal: J
     Returns:
         Plain data. `history`, a row for the initial gains and one after every step: `log10_gains` by projection, and
         `loss`, `terms` and `rates_Hz` under the step's seeds; `held_out_loss` where it was measured; of Adam the
-        clipped `gradient`, its `gradient_norm` before, and the `learning_rate`; `losses` of a generation (CMA-ES), the
+        clipped `gradient`, its `gradient_norm` before, how many drives are not in it (`exploded`), and the
+        `learning_rate`; `losses` of a generation (CMA-ES), the
         row being its best. `initial` and `best`: `step` in the history, and `log10_gains`, `loss`, `terms`, `rates_Hz`
         under the held-out seeds. `rollouts` as the module counts them, `held_out_rollouts`, `held_out_seeds`,
         `seconds`, and `settings`.
@@ -154,10 +155,11 @@ class _Search:
     def gradient(self, gains: np.ndarray, drive: Mapping, epoch: int) -> tuple[dict, np.ndarray]:
         """The same with what each drive adds to the gradient of the loss, shape (drives, projections).
 
-        It is 0 for projections that do not change.
+        It is 0 for projections that do not change. Drives whose part has grown beyond all numbers are left out, and
+        counted in the row as `exploded`.
 
         Raises:
-            NeuroinverseError: If one of them is not finite.
+            NeuroinverseError: If the loss, or the part of every drive, is not finite.
         """
         self.rollouts += GRADIENT_COST * self.settings["seeds"]
 
@@ -165,13 +167,14 @@ class _Search:
             terms, rates, gradient = self._differentiate(*self._tensors(gains, drive))
             row, gradient = self._row(gains, terms, rates, f"epoch {epoch}"), gradient.numpy().astype(float)
             gradient = np.where(self.free, gradient, 0.0)
-            if not np.isfinite(gradient).all():
+            finite = np.isfinite(gradient).all(axis=1)
+            if not finite.any():
                 names = ", ".join(np.array(self.projections)[~np.isfinite(gradient).all(axis=0)])
                 raise NeuroinverseError(
                     f"search: epoch {epoch}: the gradient of {names} is not finite; it grows backwards through spikes. "
                     f"Raise slope (now {self.settings['slope']:g}) or simulate shorter"
                 )
-            return {"row": row, "gradient": gradient.tolist()}
+            return {"row": row | {"exploded": int((~finite).sum())}, "gradient": gradient[finite].tolist()}
 
         question = [self.settings["method"], self.settings["slope"], f"gradient of epoch {epoch}", gains.tolist()]
         found = self._journal.measured(question, differentiate)
