@@ -275,9 +275,10 @@ def needs() -> None:
         except NeuroinverseError as error:
             print(f"left out: {error}")
     write_record("rates", RUN, figures)
-    write_record(
-        "plan", "neuroinverse plan --scale paper", {f"{n}_{k}": v for n, p in plans.items() for k, v in p.items()}
-    )
+    plan_figures = {f"{n}_{key}": value for n, needs in plans.items() for key, value in needs.items()}
+    # of searches, where there are some
+    plan_figures = {key: value for key, value in plan_figures.items() if value or not key.endswith("search_core_hours")}
+    write_record("plan", "neuroinverse plan --scale paper", plan_figures)
 
 
 def read(file: Path) -> dict:
