@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from neuroinverse.simulators.base import Signal
-from neuroinverse.simulators.column import SHORT, Column, cell_counts, cell_type, is_pyramidal
+from neuroinverse.simulators.column import LOCATION_CHANNELS, SECTIONS, SHORT, Column, cell_counts, is_pyramidal
 
 # signals of a recorded cell with their units: those of `hnn_cell`, so that a surrogate learns from either
 UNITS = {"inputs": "uS", "voltage": "mV", "dipole": "fAm"}
@@ -32,10 +32,8 @@ def cell_channels(name: str) -> dict[str, tuple[str, ...]]:
     Args:
         name: Key of `column.SHORT`.
     """
-    kind = cell_type(name)
-    sections = tuple(output for output in kind.outputs if output != "dipole")
     dipole = {"dipole": ("dipole",)} if is_pyramidal(name) else {}
-    return {"inputs": kind.channels, "voltage": sections} | dipole
+    return {"inputs": LOCATION_CHANNELS[name], "voltage": SECTIONS[name]} | dipole
 
 
 def signal_name(name: str, signal: str) -> str:
