@@ -23,6 +23,7 @@ from neuroinverse.provenance import digest, file_sha256, leaves, version
 from neuroinverse.sampling import FOUND, PROPOSED, resolve
 from neuroinverse.simulators import make_simulator, mechanism_files, simulator_class
 from neuroinverse.simulators.base import Signal, Simulator, stimuli
+from neuroinverse.simulators.user_module import neighbours
 from neuroinverse.versions import VERSIONS
 
 # every study has these: what the folds learn from; what their stated error is fitted to; what everything is measured on
@@ -225,6 +226,9 @@ class Study:
             spec["proposal"] = digest(column.search_spec(self, sampling["by"]))
         if "path" in section:
             spec["source_sha256"] = file_sha256(Path(section["path"]))
+            behind = neighbours(Path(section["path"]), "simulator.path")
+            if behind:
+                spec["modules"] = {name: file_sha256(file) for name, file in behind.items()}
         if self.mechanisms:
             spec |= self._mechanism_sums()
         if self.needs_kernel:

@@ -1,10 +1,10 @@
 """Forward models: one module per simulator."""
 
 import importlib
-import importlib.util
 from pathlib import Path
 
 from neuroinverse.errors import ConfigError
+from neuroinverse.simulators import user_module
 from neuroinverse.simulators.base import Simulator
 
 # name in a study: module and class
@@ -44,11 +44,7 @@ def simulator_class(simulator: dict) -> type[Simulator]:
         found = getattr(importlib.import_module(f"neuroinverse.simulators.{module}"), class_name)
         return found.for_section(simulator)
     path = Path(simulator["path"])
-    if not path.is_file():
-        raise ConfigError(f"simulator.path: {path} does not exist")
-    module_spec = importlib.util.spec_from_file_location(f"neuroinverse_user_{path.stem}", path)
-    module = importlib.util.module_from_spec(module_spec)
-    module_spec.loader.exec_module(module)
+    module = user_module.load(path, "simulator.path")
     found = getattr(module, simulator["class"], None)
     if not (isinstance(found, type) and issubclass(found, Simulator)):
         raise ConfigError(f"simulator.class: {path} has no subclass of Simulator named {simulator['class']!r}")
