@@ -1,11 +1,18 @@
+import math
+import os
+from pathlib import Path
+
+import h5py
 import numpy as np
 import pytest
 
-from neuroinverse.errors import NeuroinverseError
+from neuroinverse import cli, interrupts
+from neuroinverse.errors import ConfigError
+from neuroinverse.provenance import canonical
 from neuroinverse.shards import NOT_FINITE, OK, RAISED, SILENT
-from neuroinverse.simulators.base import ParameterInfo, Signal, Simulator
-from neuroinverse.stages import simulate_shard
-from neuroinverse.stages.simulate_shard import simulate_batch
+from neuroinverse.simulators import run as run_module
+from neuroinverse.simulators.base import ParameterInfo, Signal, SimulationFailed, Simulator
+from neuroinverse.simulators.run import Watch, run_batch, simulate_batch
 
 PROTOCOL = {
     "dt_ms": 0.5, "duration_ms": 4,
@@ -120,16 +127,144 @@ def test_silent_networks_are_no_failures():
     assert np.isnan(values["y"][5, 0]) and list(values) == ["x", "y"]
 
 
-def test_a_wrong_shape_is_an_error_of_the_simulator():
+X, Y = np.zeros((2, 8)), np.zeros((2, 8, 2))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (None, r"returned None; expected a dictionary with x of shape \(2, 8\), y of shape \(2, 8, 2\)"),
+        (X, r"returned an array of shape \(2, 8\); expected a dictionary with x"),
+        ([X, Y], "returned a list of 2; expected a dictionary"),
+        ({}, "returned a dictionary with nothing; missing x, y: expected x of shape"),
+        ({"v": X, "y": Y}, "returned a dictionary with 'v', 'y'; missing x: expected"),
+        ({"x": X}, "missing y"),
+        (
+            {"x": X[:, :7], "y": Y},
+            r"gave x of shape \(2, 7\); expected \(2, 8\): simulations, time, as its Signal says",
+        ),
+        ({"x": X[0], "y": Y}, r"gave x of shape \(8,\); expected \(2, 8\)"),
+        ({"x": X.T, "y": Y}, r"gave x of shape \(8, 2\)"),
+        ({"x": X, "y": X}, r"gave y of shape \(2, 8\); expected \(2, 8, 2\): simulations, time, channels"),
+        ({"x": 0.0, "y": Y}, r"gave x of shape \(\)"),
+        ({"x": X + 1j, "y": Y}, "x came as an array of shape .* of complex numbers; expected real numbers"),
+        ({"x": X.astype(str), "y": Y}, "x came as an array .* of text"),
+        ({"x": X.astype(object), "y": Y}, "x came as an array .* of objects"),
+        ({"x": [[1.0] * 8, [1.0] * 7], "y": Y}, "x came as a list of 2, which is no array"),
+        ({"x": (row for row in X), "y": Y}, "x came as a generator of objects"),
+        ({"x": None, "y": Y}, "x came as None of objects"),
+        ({"x": X.astype("datetime64[s]"), "y": Y}, r"datetime64\[s\]; expected real numbers"),
+        ({"x": X, "y": Y, "silent": False}, r"gave silent as False; expected true or false for each of 2 simulations"),
+        ({"x": X, "y": Y, "silent": np.array([0.5, 0])}, r"gave silent as an array of shape \(2,\)"),
+        ({"x": X, "y": Y, "silence": np.array([True, False])}, "returned 'silence'; .* told as 'silent'"),
+    ],
+)
+def test_a_wrong_result_ends_the_work_at_once(given, said):
     class Wrong(Fragile):
+        calls = 0
+
         def simulate(self, theta, seeds):
-            return {"x": np.zeros((len(theta), 7)), "y": np.zeros((len(theta), 8, 2))}
+            self.calls += 1
+            return given
 
-    with pytest.raises(ValueError, match=r"x of shape \(2, 7\), expected \(2, 8\)"):
-        simulate_batch(Wrong(["a"], PROTOCOL), np.ones((2, 1)), np.zeros(2, np.uint64))
+    simulator = Wrong(["a"], PROTOCOL)
+    with pytest.raises(ConfigError, match=rf"^Wrong\.simulate:? .*{said}"):
+        simulate_batch(simulator, np.ones((2, 1)), np.zeros(2, np.uint64))
+    assert simulator.calls == 1, "a wrong type is no failure to be looked for in halves"
 
 
-def test_ctrl_c_is_no_failed_simulation():
+def test_a_quantity_with_a_unit_is_refused():
+    """Packages with units give numbers in a base unit as soon as they are asked for an array: volts for mV."""
+
+    class Quantity(np.ndarray):
+        unit = "V"
+
+    class InVolts(Fragile):
+        def simulate(self, theta, seeds):
+            return {"x": X.view(Quantity), "y": Y}
+
+    with pytest.raises(ConfigError, match=r"x came as a quantity with a unit \(Quantity\); give numbers in mV"):
+        simulate_batch(InVolts(["a"], PROTOCOL), np.ones((2, 1)), np.zeros(2, np.uint64))
+
+
+def test_numbers_of_all_types_are_taken_and_what_is_masked_is_undefined():
+    class Typed(Fragile):
+        def simulate(self, theta, seeds):
+            masked = np.ma.masked_array(np.full((3, 8), 7), mask=np.arange(24).reshape(3, 8) == 9)
+            y = np.full((3, 8, 2), 1e5)
+            # of float16, 1e5 is infinite: seen, and not stored
+            return {"x": masked, "y": y.astype(np.float16) if theta[0, 0] else y.astype(int).tolist()}
+
+    simulator = Typed(["a"], PROTOCOL)
+    values, status = simulate_batch(simulator, np.zeros((3, 1)), np.zeros(3, np.uint64))
+    assert status.tolist() == [OK, NOT_FINITE, OK] and np.isnan(values["x"][1, 1]) and (values["y"] == 1e5).all()
+    with np.errstate(over="ignore"):
+        assert (simulate_batch(simulator, np.ones((3, 1)), np.zeros(3, np.uint64))[1] == NOT_FINITE).all()
+
+
+class Selfish(Fragile):
+    """Writes to its arguments, to one buffer and elsewhere: it answers a, and raises for a batch with a negative a."""
+
+    buffer = np.zeros((8, 8))
+
+    def simulate(self, theta, seeds):
+        seeds[:] = 0
+        theta *= 2
+        os.chdir("/")
+        if (theta < 0).any():
+            raise ValueError("negative a")
+        self.buffer[: len(theta)] = theta / 2
+        return {"x": self.buffer[: len(theta)].astype(np.float32, copy=False), "y": np.zeros((len(theta), 8, 2))}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_a_simulator_writes_to_stays_its_own(dtype, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    simulator = Selfish(["a"], PROTOCOL)
+    simulator.buffer = np.zeros((8, 8), dtype)
+    theta, seeds = np.array([[1.0], [2.0], [-3.0], [4.0]]), np.arange(4, dtype=np.uint64)
+    values, status = simulate_batch(simulator, theta, seeds)
+    assert status.tolist() == [OK, OK, RAISED, OK]
+    assert values["x"][[0, 1, 3], 0].tolist() == [1, 2, 4], "halves share no buffer"
+    assert theta[:, 0].tolist() == [1, 2, -3, 4] and seeds.tolist() == [0, 1, 2, 3] and Path.cwd() == tmp_path
+
+
+class Licence(BaseException):
+    pass
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SystemExit(0), SystemExit("no licence"), KeyboardInterrupt(), Licence("none"), MemoryError(),
+        RecursionError("deep"), StopIteration(), GeneratorExit(), SimulationFailed("no limit cycle"),
+    ],
+    ids=lambda e: type(e).__name__,
+)  # fmt: skip
+def test_every_exception_is_a_failure_of_its_simulation(error, monkeypatch, capsys):
+    monkeypatch.setattr(interrupts, "installed", lambda: True)
+
+    class Raising(Fragile):
+        def simulate(self, theta, seeds):
+            if (theta < 0).any():
+                raise error
+            return super().simulate(theta, seeds)
+
+    theta = np.array([[1.0], [-2.0], [3.0]])
+    values, status, errors = run_batch(Raising(["a"], PROTOCOL), theta, np.arange(100, 103, dtype=np.uint64))
+    assert status.tolist() == [OK, RAISED, OK] and errors[0] is errors[2] is None
+    check_rows(theta[:, 0], values, status)
+    # one that the simulator means is none of the study's
+    assert (errors[1] is None) == isinstance(error, SimulationFailed)
+    log = capsys.readouterr().err
+    assert "theta [-2.0] failed" in log and type(error).__name__ in log
+
+
+@pytest.mark.parametrize(("installed", "requested"), [(True, True), (False, False)])
+def test_ctrl_c_is_no_failed_simulation(monkeypatch, installed, requested):
+    monkeypatch.setattr(interrupts, "installed", lambda: installed)
+    monkeypatch.setattr(interrupts, "requested", lambda: requested)
+
     class Interrupted(Fragile):
         def simulate(self, theta, seeds):
             raise KeyboardInterrupt
@@ -138,26 +273,131 @@ def test_ctrl_c_is_no_failed_simulation():
         simulate_batch(Interrupted(["a"], PROTOCOL), np.ones((2, 1)), np.zeros(2, np.uint64))
 
 
-def test_a_worker_that_dies_is_said_and_leaves_nothing(tmp_path):
-    (tmp_path / "deadly.py").write_text(
-        "import os\n"
-        "from neuroinverse.simulators.base import ParameterInfo, Signal, Simulator\n"
-        "class Deadly(Simulator):\n"
-        "    parameters = {'a': ParameterInfo('1', 1.0)}\n"
-        "    stimulus_unit = '1'\n"
-        "    signals = (Signal('x', 'mV', 0.5, (8,)),)\n"
-        "    def simulate(self, theta, seeds):\n"
-        "        os._exit(9)\n"
-    )
+def watched(total, *batches):
+    """Gives batches to a watch: for each simulation its error, None for a result, nan for a failure that is meant."""
+    watch = Watch(total)
+    for batch in batches:
+        status = [OK if e is None else NOT_FINITE if e != e else RAISED for e in batch]
+        watch.add(np.array(status, np.uint8), [e if isinstance(e, str) else None for e in batch])
+
+
+SOLVER = [f"RuntimeError: step {i} at t = {i / 7} of [{i}.5, -{i}e-3 nan] (us/cell.py, line 15)" for i in range(50)]
+
+
+@pytest.mark.parametrize(
+    "batches",
+    [
+        [SOLVER[:40]],
+        # networks have batches of one
+        [[e] for e in SOLVER[:10]],
+        [SOLVER[:7], SOLVER[7:14]],
+        [["OSError: no file (a.py, line 1)"] * 10],
+    ],
+)
+def test_first_simulations_that_fail_alike_end_the_work(batches):
+    with pytest.raises(
+        ConfigError, match=r"each of the first \d+ simulations failed with one error: .*\(.*, line \d+\)\. Mend"
+    ):
+        watched(100, *batches)
+
+
+@pytest.mark.parametrize(
+    "batches",
+    [
+        [[*SOLVER[:39], None]],
+        [["ValueError: a (x.py, line 1)", *SOLVER[:39]]],
+        [[math.nan] * 100],
+        [[None] * 50, SOLVER],
+    ],
+)
+def test_failures_of_their_own_do_not(batches):
+    watched(100, *batches)
+
+
+def test_nothing_simulated_is_no_success():
+    with pytest.raises(ConfigError, match=r"the only one failed: RuntimeError: step 0"):
+        watched(1, SOLVER[:1])
+    with pytest.raises(ConfigError, match=r"no simulation of 5 has a result, and 2 raised errors: KeyError: 'v'"):
+        watched(5, [math.nan, "KeyError: 'v'"], [math.nan, math.nan, "ValueError"])
+
+
+# --- shards ----------------------------------------------------------------------------------------------------------
+
+USERS = """
+import os, sys
+import numpy as np
+from neuroinverse.simulators.base import ParameterInfo, Signal, SimulationFailed, Simulator
+
+class Base(Simulator):
+    parameters = {'a': ParameterInfo('1', 1.0)}
+    stimulus_unit = '1'
+    signals = (Signal('x', 'mV', 0.5, (8,)),)
+
+class Deadly(Base):
+    def simulate(self, theta, seeds):
+        os._exit(9)
+
+class Alike(Base):
+    def simulate(self, theta, seeds):
+        print('printed'); sys.exit(0)
+
+class Unmade(Base):
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        if 'Unmade' in os.environ:
+            raise OSError('no licence')
+    def simulate(self, theta, seeds):
+        return {}
+
+class Meant(Base):
+    def simulate(self, theta, seeds):
+        raise SimulationFailed('no limit cycle')
+"""
+
+
+def shard(tmp_path, name):
+    (tmp_path / "users.py").write_text(USERS)
     simulation = {
         "study": "s",
         "dataset": "train",
         "master_seed": 0,
-        "simulator": {"path": str(tmp_path / "deadly.py"), "class": "Deadly"},
+        "simulator": {"path": str(tmp_path / "users.py"), "class": name},
         "parameters": [{"name": "a", "unit": "1", "low": 0, "high": 1, "scale": "linear"}],
         "protocol": PROTOCOL,
     }
-    shard = tmp_path / "shards" / "00000.h5"
-    with pytest.raises(NeuroinverseError, match="worker process died"):
-        simulate_shard.run({"simulation": simulation, "start": 0, "stop": 4}, shard, threads=2)
-    assert list(shard.parent.iterdir()) == []
+    spec = {"simulation": simulation, "start": 0, "stop": 4}
+    return cli.main(["simulate_shard", "--spec", canonical(spec), "--output", str(tmp_path / "shards" / "00000.h5")])
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Deadly", "a worker process died"),
+        ("Alike", "each of the first 4 simulations failed with one error: SystemExit: 0 (users.py, line 17). Mend its"),
+        ("Unmade", "simulator.class: Unmade cannot be made: OSError: no licence (users.py, line 23)"),
+    ],
+)
+def test_an_error_of_all_is_the_last_line_and_leaves_nothing(tmp_path, name, said, monkeypatch, capfd):
+    """Of every kind: a process that dies, a simulator that cannot simulate, one that worker processes cannot make."""
+    monkeypatch.chdir(tmp_path)
+    made = run_module.ProcessPoolExecutor
+
+    def in_the_workers_alone(*arguments):
+        monkeypatch.setenv(name, "1")
+        return made(*arguments)
+
+    monkeypatch.setattr(run_module, "ProcessPoolExecutor", in_the_workers_alone)
+    assert shard(tmp_path, name) == 1
+    printed = capfd.readouterr()
+    last = printed.err.strip().splitlines()[-1]
+    assert last.startswith("error: ") and said in last
+    assert printed.out == "" and "concurrent.futures" not in printed.err
+    assert list((tmp_path / "shards").iterdir()) == []
+
+
+def test_failures_that_the_simulator_means_are_written(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert shard(tmp_path, "Meant") == 0
+    with h5py.File(tmp_path / "shards" / "00000.h5") as file:
+        assert file["status"][:].tolist() == [RAISED] * 4
+    assert capfd.readouterr().err.count("SimulationFailed: no limit cycle (users.py, line 29)") == 4

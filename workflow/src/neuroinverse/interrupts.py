@@ -12,12 +12,17 @@ import threading
 _requested = threading.Event()
 
 
-def install() -> None:
-    """Makes SIGINT and SIGTERM raise KeyboardInterrupt and be remembered; only in a process's main thread."""
+def install(signals=(signal.SIGINT, signal.SIGTERM)) -> None:
+    """Makes these signals raise KeyboardInterrupt and be remembered; only in a process's main thread."""
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in signals:
             signal.signal(number, _interrupt)
         sys.unraisablehook = _hide_interrupt
+
+
+def installed() -> bool:
+    """Whether a KeyboardInterrupt without `requested()` is of a program's own making."""
+    return signal.getsignal(signal.SIGINT) is _interrupt
 
 
 def requested() -> bool:

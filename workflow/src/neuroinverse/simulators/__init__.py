@@ -6,6 +6,7 @@ from pathlib import Path
 from neuroinverse.errors import ConfigError
 from neuroinverse.simulators import user_module
 from neuroinverse.simulators.base import Simulator
+from neuroinverse.simulators.contract import check_class, check_signals
 
 # name in a study: module and class
 SIMULATORS = {
@@ -47,7 +48,12 @@ def simulator_class(simulator: dict) -> type[Simulator]:
     module = user_module.load(path, "simulator.path")
     found = getattr(module, simulator["class"], None)
     if not (isinstance(found, type) and issubclass(found, Simulator)):
-        raise ConfigError(f"simulator.class: {path} has no subclass of Simulator named {simulator['class']!r}")
+        others = [n for n, c in vars(module).items() if isinstance(c, type) and issubclass(c, Simulator)]
+        others = ", ".join(n for n in others if n != "Simulator") or "none"
+        raise ConfigError(
+            f"simulator.class: {path} has no subclass of Simulator named {simulator['class']!r}; it has {others}"
+        )
+    check_class(found, "simulator.class")
     return found.for_section(simulator)
 
 
@@ -77,13 +83,23 @@ def make_simulator(spec: dict, library: Path | None = None, kernel: Path | None 
         kernel: What `compute_kernel` made, where the simulator needs it.
     """
     section = spec["simulator"]
-    return simulator_class(section)(
-        free=[p["name"] for p in spec["parameters"]],
-        protocol=spec["protocol"],
-        fixed=section.get("fixed"),
-        engine=section.get("engine"),
-        options=section.get("options"),
-        library=library,
-        kernel=kernel,
-        master_seed=spec["master_seed"],
-    )
+    found = simulator_class(section)
+
+    def make() -> Simulator:
+        return found(
+            free=[p["name"] for p in spec["parameters"]],
+            protocol=spec["protocol"],
+            fixed=section.get("fixed"),
+            engine=section.get("engine"),
+            options=section.get("options"),
+            library=library,
+            kernel=kernel,
+            master_seed=spec["master_seed"],
+        )
+
+    if "path" not in section:
+        return make()
+    with user_module.running(Path(section["path"]), f"simulator.class: {found.__name__} cannot be made"):
+        simulator = make()
+        check_signals(simulator)
+    return simulator

@@ -9,6 +9,10 @@ from typing import ClassVar
 from neuroinverse.errors import ConfigError
 
 
+class SimulationFailed(Exception):
+    """Raised by a simulator: these parameters have no result, and that is no mistake of the study."""
+
+
 @dataclass(frozen=True)
 class ParameterInfo:
     """A parameter that a simulator offers: unit, default value in it, and meaning."""
@@ -216,7 +220,8 @@ class Simulator(ABC):
     def simulate(self, theta, seeds) -> dict:
         """Runs a batch.
 
-        A simulation's result may depend on its own row of theta and its own seed alone, never on the batch.
+        A simulation's result may depend on its own row of theta and its own seed alone, never on the batch. An
+        exception is halved down to the simulations that raise it; SimulationFailed says that it is no mistake.
 
         Args:
             theta: Physical parameters, float64, shape (batch, n_parameters), columns in the order of `free`.

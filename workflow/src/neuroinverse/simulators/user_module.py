@@ -71,7 +71,7 @@ def load(path: Path, where: str) -> ModuleType:
         # the name is left to what is installed
         name = "neuroinverse_user_" + re.sub(r"\W", "_", name)
     _separate_cache(file, contents)
-    with _importing(file, where):
+    with running(file, f"{where}: {shown(file)} cannot be imported"):
         if "." in name:
             importlib.import_module(name.rpartition(".")[0])
         spec = importlib.util.spec_from_file_location(name, file)
@@ -85,8 +85,16 @@ def load(path: Path, where: str) -> ModuleType:
 
 
 @contextmanager
-def _importing(file: Path, where: str) -> Iterator[None]:
-    """While the user's file is run: an error becomes one message, and the process stays as it is."""
+def running(file: Path, what: str) -> Iterator[None]:
+    """While code of the user's runs: an error becomes one message, and the process stays as it is.
+
+    Args:
+        file: The user's file.
+        what: Place in the study and what was tried, for the message.
+
+    Raises:
+        ConfigError: With the error, and the line that led to it.
+    """
     folder, bytecode = Path.cwd(), sys.dont_write_bytecode
     # Python takes a file for the one that it has compiled if second and size agree
     sys.dont_write_bytecode = True
@@ -97,7 +105,7 @@ def _importing(file: Path, where: str) -> Iterator[None]:
     except (NeuroinverseError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        raise ConfigError(f"{where}: {shown(file)} cannot be imported: {cause(error)}{_cure(error, file)}") from error
+        raise ConfigError(f"{what}: {cause(error)}{_cure(error, file)}") from error
     finally:
         sys.dont_write_bytecode = bytecode
         os.chdir(folder)
