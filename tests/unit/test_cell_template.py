@@ -47,6 +47,10 @@ BREAKPOINT { i = g * (v - e)  seen = v }
 UNITS = "UNITS { (mV) = (millivolt)  (mA) = (milliamp)  (S) = (siemens) }\n"
 
 
+HOC = "begintemplate {0}\npublic soma\ncreate soma\nproc init() {{ {1} }}\nendtemplate {0}\n"
+INSERTED = "soma { insert hh insert pas }"
+
+
 @pytest.fixture(autouse=True)
 def nothing_stands():
     """Cells of one test are not simulated with those of the next."""
@@ -240,11 +244,10 @@ def test_mod_files_are_compiled_and_count_by_content(folder):
     assert leaky.mechanisms_spec()["mechanisms"] == spec["mechanisms"]
     # one for the whole process; computed in every step
     for name in ("shared", "seen"):
-        wrong = study(folder, lambda s, name=name: (edit(s), varied(2, name=name)(s)))
         with pytest.raises(
             ConfigError, match=rf"vary\[2\]\.name: template_leak has no parameter '{name}'.*g, e \(RANGE"
         ):
-            simulate(wrong, [DEFAULT], library=library)
+            study(folder, lambda s, name=name: (edit(s), varied(2, name=name)(s)))
     with pytest.raises(ConfigError, match="compile_mechanisms"):
         simulate(leaky, [OTHER])
 
@@ -296,6 +299,10 @@ def test_files_behind_the_template_count_by_content(folder):
         (options(template={"path": "cells/my_cell.hoc", "name": "MyCell", "files": ["x.swc"]}), ["files: x.swc does"]),
         (template(FUNCTION, "cells/a.py", "make_cel"), ["no function 'make_cel'", "did you mean 'make_cell'?"]),
         (template("def make(:", "cells/a.py", "make"), ["cells/a.py is not Python"]),
+        (varied(0, mechanism="hh2"), ["vary[0].mechanism: 'hh2' is no mechanism", "did you mean 'hh'?"]),
+        (template(HOC.format("Unknown", "soma { insert nosuch }"), name="Unknown"),
+         ["cells/other.hoc, line 4: insert 'nosuch' is no mechanism", "simulator.options.mechanisms"]),
+        (template(HOC.format("Vector", INSERTED), name="Vector"), ["NEURON has a Vector of its own"]),
         (options(mechanisms="cells/mod"), ["mechanisms is 'cells/mod'", "list of names"]),
         (options(mechanisms=["cells/mod"]), ["mechanisms: cells/mod does not exist"]),
         (options(mechanisms=["cells"]), ["the folder cells holds no .mod file"]),
@@ -370,10 +377,6 @@ def test_a_dataset_may_have_another_cell_with_the_same_parameters(folder):
         study(folder, other_unit)
 
 
-HOC = "begintemplate {0}\npublic soma\ncreate soma\nproc init() {{ {1} }}\nendtemplate {0}\n"
-INSERTED = "soma { insert hh insert pas }"
-
-
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
@@ -391,7 +394,10 @@ INSERTED = "soma { insert hh insert pas }"
             options(regions={"soma": "soma", "dendrites": ["dend", "soma"]}),
             ["gna and gna_dend both set hh.gnabar", "soma(0.5)", "disjoint"],
         ),
-        (varied(0, mechanism="hh2"), ["vary[0].mechanism: 'hh2' is not inserted in MyCell[", "pas, hh", "na_ion"]),
+        (
+            varied(0, mechanism="fastpas"),
+            ["vary[0].mechanism: 'fastpas' is not inserted in MyCell[", "pas, hh", "na_ion"],
+        ),
         (varied(0, name="gnaba"), ["vary[0].name: hh has no parameter 'gnaba'", "gnabar, gkbar, gl, el"]),
         (varied(0, name="gna"), ["vary[0].name: hh has no parameter 'gna'", "RANGE"]),
         (varied(3, unit="nF/cm2"), ["vary[3].unit is 'nF/cm2'", "cm in 'uF/cm2'"]),
@@ -400,20 +406,15 @@ INSERTED = "soma { insert hh insert pas }"
             template(HOC.format("NoInit", "soma { L = $1 }"), name="NoInit"),
             ["NoInit of cells/other.hoc cannot be made", "without arguments"],
         ),
-        (
-            template(HOC.format("Unknown", "soma { insert nosuch }"), name="Unknown"),
-            ["NEURON cannot load cells/other.hoc", "simulator.options.mechanisms"],
-        ),
-        (template(HOC.format("Vector", INSERTED), name="Vector"), ["NEURON has a Vector of its own"]),
         (template(HOC.format("MyCell", INSERTED), name="MyCell"), ["another MyCell was loaded"]),
         (
             template("def make():\n    pass\n", "cells/a.py", "make"),
-            ["make of cells/a.py cannot be made (TypeError", "NEURON's h"],
+            ["make of cells/a.py cannot be made: TypeError", "NEURON's h"],
         ),
         (template("def make(h):\n    h.Section()\n", "cells/a.py", "make"), ["make of cells/a.py gave no sections"]),
         (
             template("import nosuch\ndef make(h):\n    pass\n", "cells/a.py", "make"),
-            ["cannot be made (ModuleNotFoundError"],
+            ["template.path is cells/a.py", "a.py cannot be imported: ModuleNotFoundError", "line 1"],
         ),
     ],
 )
@@ -428,8 +429,8 @@ def test_refused_when_the_cell_is_built(folder, edit, words):
 
 def test_a_wrong_cell_ends_the_job_with_one_message(folder, capfd):
     """Not one traceback for every simulation, and no shard without a trace."""
-    wrong = study(folder, varied(0, mechanism="hh2"))
-    with pytest.raises(ConfigError, match=r"vary\[0\]\.mechanism: 'hh2' is not inserted"):
+    wrong = study(folder, varied(0, mechanism="fastpas"))
+    with pytest.raises(ConfigError, match=r"vary\[0\]\.mechanism: 'fastpas' is not inserted"):
         simulate_shard.run(wrong.shard_spec("train", "00000"), folder / "00000.h5", threads=2)
     assert not (folder / "00000.h5").exists()
     assert "Traceback" not in capfd.readouterr().err

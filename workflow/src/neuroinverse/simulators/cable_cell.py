@@ -138,17 +138,25 @@ class CableCell(Simulator):
             for segment in section:
                 setattr(getattr(segment, setting.mechanism), setting.name, setting.value)
 
+    def begin(self, cell: Cell, seed: int) -> None:
+        """Called before each of NEURON's simulations is initialised: noise that NEURON draws comes from the seed."""
+
+    def end(self, cell: Cell, settings: Sequence[Setting]) -> None:
+        """Called after each of NEURON's simulations, the cell as it is then.
+
+        Raises:
+            ConfigError: If what was simulated is not what the settings say.
+        """
+
     def simulate(self, theta, seeds):
         columns = self.columns(np.asarray(theta, float))
         settings = [self.settings_of({k: v[i] for k, v in columns.items()}) for i in range(len(theta))]
-        run = self._run_neuron if self.engine == "neuron" else self._run_compiled
-        voltage = np.concatenate(
-            [run(settings, site, wave) for site, wave in zip(self.stimulus_sites, self.waveforms(), strict=True)],
-            axis=2,
-        )
+        run = self.run_neuron if self.engine == "neuron" else self._run_compiled
+        sites = zip(self.stimulus_sites, self.waveforms(), strict=True)
+        voltage = np.concatenate([run(settings, seeds, site, wave) for site, wave in sites], axis=2)
         return {"voltage": voltage if voltage.shape[2] > 1 else voltage[:, :, 0]}
 
-    def _run_compiled(self, settings, site: str, wave: np.ndarray) -> np.ndarray:
+    def _run_compiled(self, settings, seeds, site: str, wave: np.ndarray) -> np.ndarray:
         from neuroinverse.simulators import cable_compiled, cable_table
 
         if self._compartments is None:
@@ -166,10 +174,10 @@ class CableCell(Simulator):
             window=self.window,
         )
 
-    def _run_neuron(self, settings, site: str, wave: np.ndarray) -> np.ndarray:
+    def run_neuron(self, settings, seeds, site: str, wave: np.ndarray) -> np.ndarray:
         """One simulation after the other, float32, shape (simulations, window, sites)."""
         cell = standing_cell(self)
-        h = _interpreter(self)
+        h = interpreter_of(self)
         h.celsius, h.dt, h.secondorder = self.celsius, self.dt_ms, 0
         solver = h.CVode()
         solver.active(False)
@@ -184,13 +192,15 @@ class CableCell(Simulator):
         context = h.ParallelContext()
         context.set_maxstep(10)
         result = np.empty((len(settings), self.window.stop - self.window.start, len(vectors)), np.float32)
-        for row, simulation in zip(result, settings, strict=True):
+        for row, simulation, seed in zip(result, settings, seeds, strict=True):
             for setting in simulation:
                 self.apply(cell, setting)
+            self.begin(cell, int(seed))
             h.finitialize(self.v_init)
             context.psolve((self.window.stop - 1) * self.dt_ms)
             for channel, vector in enumerate(vectors):
                 row[:, channel] = vector.as_numpy()[self.window]
+            self.end(cell, simulation)
         amplitude.play_remove()
         return result
 
@@ -204,7 +214,7 @@ def standing_cell(simulator: CableCell) -> Cell:
     global _standing
     if _standing is None or _standing[0] is not simulator:
         take_down()
-        _standing = simulator, simulator.build(_interpreter(simulator))
+        _standing = simulator, simulator.build(interpreter_of(simulator))
     return _standing[1]
 
 
@@ -216,11 +226,12 @@ def take_down() -> None:
         _standing = None
         cell.sites.clear()
         for section in (s for region in cell.regions.values() for s in region):
-            _interpreter(simulator).delete_section(sec=section)
+            interpreter_of(simulator).delete_section(sec=section)
         cell.regions.clear()
 
 
-def _interpreter(simulator: CableCell):
+def interpreter_of(simulator: CableCell):
+    """NEURON's interpreter, with the simulator's mechanisms."""
     from neuroinverse.simulators.neuron_batch import hoc, interpreter
 
     return hoc(simulator.library) if simulator.mechanisms else interpreter()

@@ -1,20 +1,23 @@
 """A cell of the user's own: a HOC or Python template, and a list of what to vary in which of its sections."""
 
 import difflib
-import importlib.util
-import os
 import re
-from collections.abc import Mapping
-from contextlib import chdir
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from neuroinverse.errors import ConfigError, require_known
-from neuroinverse.provenance import digest
-from neuroinverse.simulators import template_settings
+from neuroinverse.simulators import cable_cell, neuron_state, template_making, template_settings
 from neuroinverse.simulators.base import ParameterInfo
 from neuroinverse.simulators.cable_cell import CableCell, Cell, Setting
+from neuroinverse.simulators.cable_table import FOLLOWS
+from neuroinverse.simulators.neuron_messages import cause, listening
 from neuroinverse.simulators.template_settings import SECTION_UNITS, WHERE, TemplateSettings, Varied
+
+# batches from this size on are checked, at the cost of one simulation; and the first of every cell
+CHECKED = 16
 
 
 @dataclass
@@ -23,11 +26,13 @@ class TemplateCell(Cell):
 
     Args:
         carriers: For each parameter the sections or segments that carry it, each with the template's own value.
-        owner: What the template gave; a HOC object takes its sections with it when it goes.
+        made: What the template gave, which holds the sections, and its random sources.
+        is_checked: Whether a simulation was run again.
     """
 
     carriers: dict[str, list[tuple[object, float]]]
-    owner: object
+    made: template_making.Made
+    is_checked: bool = False
 
 
 class CellTemplate(CableCell):
@@ -68,7 +73,9 @@ class CellTemplate(CableCell):
 
     def build(self, h):
         settings = self.template
-        sections, owner, parts = _make(h, settings)
+        made = template_making.make(h, settings, self.dt_ms)
+        parts = _parts(made.owner, made.sections)
+        template_making.check_parts(settings, parts)
         regions = {
             name: [s for member in members for s in _find(f"{WHERE}.regions.{name}", member, parts)]
             for name, members in (settings.regions or {part: (part,) for part in parts}).items()
@@ -82,99 +89,116 @@ class CellTemplate(CableCell):
             chosen = dict.fromkeys(s for region in varied.regions for s in regions[region])
             for section in chosen:
                 _check_carried(h, where, varied, section)
-            carriers[varied.parameter] = [(c, _value(c, varied)) for s in chosen for c in _carriers(s, varied)]
+            found = [(c, _value(c, varied)) for s in chosen for c in _carriers(s, varied)]
+            if varied.relative and not any(own for _, own in found):
+                raise ConfigError(
+                    f"{where}: {varied.target} is 0 in all of {', '.join(varied.regions)}, and a factor on 0 stays 0; "
+                    "give the template a value there, or vary it without relative"
+                )
+            carriers[varied.parameter] = found
         _check_once(settings, carriers)
-        return TemplateCell({"all": sections}, sites, carriers, owner)
+        self._check_start(h, made.sections)
+        self._check_noise(h, made.sections)
+        return TemplateCell({"all": made.sections}, sites, carriers, made)
+
+    def _check_start(self, h, sections: Sequence) -> None:
+        """Initialises once, and refuses a template that starts otherwise than the study says."""
+        path, solver, held = self.template.path, h.CVode(), {"celsius": self.celsius, "dt": self.dt_ms}
+        solver.active(False)
+        with listening() as printed:
+            try:
+                h.finitialize(self.v_init)
+                raised = None
+            except Exception as error:
+                raised = error
+        if raised is not None:
+            raise ConfigError(f"{WHERE}.template: {path} cannot be initialised: {cause(printed, raised)}") from raised
+        for name, value in held.items():
+            if getattr(h, name) != value:
+                raise ConfigError(
+                    f"{WHERE}.template: when {path} is initialised it sets {name} = {getattr(h, name):g}, where the "
+                    f"study has {value:g}; take that out of its handlers, or say the same in the study"
+                )
+        if solver.active():
+            raise ConfigError(
+                f"{WHERE}.template: when {path} is initialised it switches to variable steps; cells are simulated "
+                "with protocol.dt_ms; take cvode.active(1) out of its handlers"
+            )
+        starts = [segment.v for section in sections for segment in section]
+        other = next((v for v in starts if v != self.v_init), self.v_init)
+        if not template_settings.check_stated(self.template, "v_init", other, f"{path}, where it is initialised,"):
+            template_making.warn(
+                f"{path} starts parts of the cell at other potentials, {other:g} mV among them, than v_init "
+                f"{self.v_init:g} mV: those hold"
+            )
+
+    def _check_noise(self, h, sections: Sequence) -> None:
+        for mod in self.template.mods:
+            inserted = mod.name and any(
+                s.has_membrane(mod.name) if mod.kind == "SUFFIX" else h.List(mod.name).count() for s in sections
+            )
+            if mod.unseeded and inserted:
+                name, line = next(iter(mod.unseeded.items()))
+                raise ConfigError(
+                    f"{WHERE}.mechanisms: {mod.path}, line {line} calls C's {name}(), which no seed of a simulation "
+                    "reaches; draw with normrand, scop_random or exprand, or from Random123"
+                )
 
     def settings_of(self, values):
         return [Setting(v.parameter, v.mechanism, v.name, values[v.parameter]) for v in self.template.vary]
 
     def apply(self, cell: TemplateCell, setting: Setting) -> None:
         """Sets a number where its parameter holds: its region goes by the parameter's name."""
+        for holder, value in self._places(cell, setting):
+            setattr(holder, setting.name, value)
+
+    def _places(self, cell: TemplateCell, setting: Setting) -> Iterator[tuple[object, float]]:
+        """What holds the number in the cell, and its value there."""
         relative = next(v.relative for v in self.template.vary if v.parameter == setting.region)
         for carrier, own in cell.carriers[setting.region]:
             holder = getattr(carrier, setting.mechanism) if setting.mechanism else carrier
-            setattr(holder, setting.name, setting.value * own if relative else setting.value)
+            yield holder, setting.value * own if relative else setting.value
 
+    def begin(self, cell, seed):
+        cell.made.sources.seed(seed)
 
-# --- templates --------------------------------------------------------------------------------------------------------
+    def end(self, cell, settings):
+        for setting in settings:
+            for i, (holder, value) in enumerate(self._places(cell, setting)):
+                found = getattr(holder, setting.name)
+                if found != value:
+                    where = cell.carriers[setting.region][i][0]
+                    raise ConfigError(
+                        f"{WHERE}.vary: {setting.region} was set to {value:g} in {where} and is {found:g} after the "
+                        f"simulation: something in the cell computes {setting.name} anew, so that the parameter is not "
+                        "what the study says; vary what it is computed from, or keep its range where it is left alone"
+                    )
 
-_CALLED = {
-    ".hoc": "A template is made without arguments: give its init defaults, or write a template around it",
-    ".py": "The function is called with NEURON's h, and returns an object or a dictionary with the sections",
-}
-# template names are for good in a process: what each was loaded from
-_loaded: dict[str, str] = {}
+    def run_neuron(self, settings, seeds, site, wave):
+        cell = cable_cell.standing_cell(self)
+        repeats = not cell.is_checked or len(settings) >= CHECKED
+        if repeats:
+            settings, seeds = [*settings, settings[0]], [*seeds, seeds[0]]
+        with neuron_state.own_streams(cable_cell.interpreter_of(self)):
+            result = super().run_neuron(settings, seeds, site, wave)
+        if not repeats:
+            return result
+        differs = np.flatnonzero((result[0] != result[-1]).any(axis=0))
+        if differs.size and not np.isnan(result[0]).any():
+            raise ConfigError(self._irreproducible(self.record[differs[0]]))
+        cell.is_checked = True
+        return result[:-1]
 
-
-def _make(h, settings: TemplateSettings) -> tuple[list, object, dict[str, list]]:
-    """Makes the cell in the template's own folder.
-
-    Returns:
-        Its sections, what the template gave, and sections by the names that they have there.
-    """
-    where, suffix = f"{WHERE}.template", settings.path.suffix
-    # a library that the template imports may switch NEURON's physical constants, for whatever else runs here
-    legacy = h.nrnunit_use_legacy()
-    with chdir(settings.path.parent):
-        make = _hoc_maker(h, settings) if suffix == ".hoc" else _python_maker(h, settings)
-        before = set(h.allsec())
-        try:
-            owner = make()
-            sections = [s for s in h.allsec() if s not in before]
-            parts = _parts(owner, sections)
-        except Exception as error:
-            raise ConfigError(
-                f"{where}: {settings.name} of {settings.path} cannot be made ({type(error).__name__}: {error}); what "
-                f"NEURON printed stands above. {_CALLED[suffix]}"
-            ) from error
-        finally:
-            if h.nrnunit_use_legacy() != legacy:
-                h.nrnunit_use_legacy(legacy)
-    if not parts:
-        raise ConfigError(f"{where}: {settings.name} of {settings.path} gave no sections. {_CALLED[suffix]}")
-    return sections, owner, parts
-
-
-def _hoc_maker(h, settings: TemplateSettings):
-    """Loads a HOC file in its own folder; returns the template."""
-    where, file = f"{WHERE}.template", settings.path.name
-    source = digest([f.read_text(errors="replace") for f in _hoc_files(settings)])
-    if settings.name not in _loaded:
-        if hasattr(h, settings.name):
-            raise ConfigError(f"{where}.name: NEURON has a {settings.name} of its own; give the template another name")
-        # 1: also a second file of this name
-        loaded = h.load_file(1, file)
-        if not loaded or not hasattr(h, settings.name):
-            raise ConfigError(
-                f"{where}.path: NEURON cannot load {settings.path}; what it printed stands above. Mechanisms that the "
-                f"template inserts are compiled from {WHERE}.mechanisms"
-            )
-        _loaded[settings.name] = source
-    elif _loaded[settings.name] != source:
-        raise ConfigError(
-            f"{where}.name: another {settings.name} was loaded in this process, and NEURON keeps one template of each "
-            "name; give one of them another name"
+    def _irreproducible(self, site: str) -> str:
+        mods = self.template.mods
+        kept = [f"{m.path}: {', '.join(m.kept)}" for m in mods if m.kept]
+        hint = f" Not set in INITIAL are, by the text, {'; '.join(kept)}." if kept else ""
+        return (
+            f"{WHERE}.template: the voltage at {site} is another when the same parameters and seed are simulated again "
+            f"after others: something in {self.template.path} or its mechanisms outlives the initialisation, or draws "
+            f"random numbers that no seed reaches.{hint} Set in INITIAL every variable that a MOD file changes, and "
+            "what HOC or Python code counts in an FInitializeHandler"
         )
-    return getattr(h, settings.name)
-
-
-def _hoc_files(settings: TemplateSettings) -> list[Path]:
-    """The HOC files behind the template, as they are called from its folder."""
-    folder = settings.path.parent
-    return [Path(os.path.relpath(f, folder)) for f in settings.files if f.suffix == ".hoc"]
-
-
-def _python_maker(h, settings: TemplateSettings):
-    """Runs a Python file in its own folder; returns the function, to be called without arguments."""
-    spec = importlib.util.spec_from_file_location(f"neuroinverse_cell_{settings.path.stem}", settings.path.name)
-    module = importlib.util.module_from_spec(spec)
-
-    def make():
-        spec.loader.exec_module(module)
-        return getattr(module, settings.name)(h)
-
-    return make
 
 
 # --- sections ---------------------------------------------------------------------------------------------------------
@@ -267,6 +291,12 @@ def _check_carried(h, where: str, varied: Varied, section) -> None:
                 f"section; it has {', '.join(names) or 'none'} (RANGE variables in PARAMETER of its MOD file)"
             )
         ion = varied.mechanism.removesuffix("_ion")
+        if varied.name == f"e{ion}" and int(h.ion_style(varied.mechanism, sec=section)) & FOLLOWS:
+            raise ConfigError(
+                f"{where}.name: in {section.name()} a mechanism writes the concentration of {ion}, from which NEURON "
+                f"computes {varied.name} at every step, so that a value from outside is lost; leave the region out, "
+                f'vary the mechanism that writes it, or have the template call ion_style("{ion}_ion", 3, 1, 0, 0, 0)'
+            )
         unit = "mV" if varied.name == f"e{ion}" else h.units(f"{varied.name}_{varied.mechanism}")
     if not varied.relative and unit and _plain(unit) != _plain(varied.unit):
         raise ConfigError(

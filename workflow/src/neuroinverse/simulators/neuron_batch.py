@@ -6,6 +6,7 @@ look-up table, so that a trace is the same to the bit in any batch.
 """
 
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from contextlib import chdir
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from neuroinverse.errors import ConfigError
+from neuroinverse.simulators.neuron_messages import cause, listening
 
 
 def hoc(library: Path):
@@ -23,16 +25,39 @@ def hoc(library: Path):
         library: The shared library that `compile_mechanisms` made.
 
     Raises:
-        ConfigError: If the library is missing.
+        ConfigError: If the library is missing, or NEURON does not take it.
     """
     if library is None or not Path(library).is_file():
         raise ConfigError(f"{library}: no compiled mechanisms there; make them with: neuroinverse compile_mechanisms")
     path = str(Path(library).resolve())
     h = interpreter()
     if path not in _loaded:
-        h.nrn_load_dll(path)
-        _loaded.add(path)
+        _loaded[path] = _load(h, path)
+    if _loaded[path]:
+        raise ConfigError(_loaded[path])
     return h
+
+
+def _load(h, path: str) -> str:
+    """Loads a library; returns what went wrong."""
+    failed = None
+    with listening() as printed:
+        try:
+            # as bytes: of text NEURON takes ASCII alone
+            done = h.nrn_load_dll(os.fsencode(path))
+        except RuntimeError as error:
+            done, failed = 0, error
+    if done:
+        return ""
+    why = cause(printed, failed)
+    taken = re.search(r"name already exists: (\w+)", why)
+    cure = (
+        f"rename SUFFIX or POINT_PROCESS {taken[1]} in its MOD file, or, if another library of this process has it, "
+        "simulate in a new process"
+        if taken
+        else "remove the file, which makes it anew, with the NEURON that is installed now"
+    )
+    return f"{path}: NEURON cannot load these compiled mechanisms: {why}; {cure}"
 
 
 def interpreter():
@@ -44,7 +69,8 @@ def interpreter():
     return h
 
 
-_loaded: set[str] = set()
+# libraries by path, with what went wrong: NEURON loads none a second time
+_loaded: dict[str, str] = {}
 
 
 def run_batch(

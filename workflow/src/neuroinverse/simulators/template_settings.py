@@ -1,14 +1,16 @@
 """Options of a cell of the user's own: read and checked without NEURON, when a study is read."""
 
-import ast
 import difflib
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from neuroinverse.errors import ConfigError, require_known
+from neuroinverse.simulators import mod_files, template_files
+from neuroinverse.simulators.mod_files import Mod
+from neuroinverse.simulators.neuron_names import NAMES
 
 WHERE = "simulator.options"
 OPTIONS = ("record", "template", "mechanisms", "regions", "sites", "vary", "celsius", "v_init")
@@ -53,9 +55,11 @@ class TemplateSettings:
         files: All files that make the cell, the template's first, without MOD files.
         packages: Python packages whose version counts.
         mechanisms: MOD files, and what they include.
+        mods: What the MOD files say.
         regions: Section lists or sections of the template by region; None: the template's own.
         sites: Section list or section, and the place along it, by site.
         vary: What the parameters are in the cell.
+        stated: Which of celsius and v_init the study states.
     """
 
     path: Path
@@ -63,11 +67,18 @@ class TemplateSettings:
     files: tuple[Path, ...]
     packages: tuple[str, ...]
     mechanisms: tuple[Path, ...]
+    mods: tuple[Mod, ...]
     regions: Mapping[str, tuple[str, ...]] | None
     sites: Mapping[str, tuple[str, float]]
     vary: tuple[Varied, ...]
     celsius: float
     v_init: float
+    stated: frozenset[str]
+
+
+# what holds where the study is silent
+DEFAULTS = {"celsius": 37.0, "v_init": -65.0}
+UNITS = {"celsius": "degC", "v_init": "mV"}
 
 
 def read(options: Mapping) -> TemplateSettings:
@@ -81,19 +92,46 @@ def read(options: Mapping) -> TemplateSettings:
         if key not in options:
             raise ConfigError(f"{WHERE}: missing {key!r}; cell_template needs {what}")
     path, name, files, packages = _template(options["template"])
-    regions = _regions(options.get("regions"))
-    return TemplateSettings(
+    regions, mechanisms = _regions(options.get("regions")), _mechanisms(options.get("mechanisms", []))
+    mods = tuple(mod_files.read(f) for f in mechanisms if f.suffix == ".mod")
+    settings = TemplateSettings(
         path=path,
         name=name,
         files=files,
         packages=packages,
-        mechanisms=_mechanisms(options.get("mechanisms", [])),
+        mechanisms=mechanisms,
+        mods=mods,
         regions=regions,
         sites=_sites(options.get("sites", {"soma": "soma(0.5)"})),
         vary=_vary(options["vary"], regions),
-        celsius=_number(f"{WHERE}.celsius", options.get("celsius", 37.0), "a temperature in degC"),
-        v_init=_number(f"{WHERE}.v_init", options.get("v_init", -65.0), "a potential in mV"),
+        celsius=_number(f"{WHERE}.celsius", options.get("celsius", DEFAULTS["celsius"]), "a temperature in degC"),
+        v_init=_number(f"{WHERE}.v_init", options.get("v_init", DEFAULTS["v_init"]), "a potential in mV"),
+        stated=frozenset(DEFAULTS) & frozenset(options),
     )
+    mod_files.check(mods, f"{WHERE}.mechanisms")
+    for i, varied in enumerate(settings.vary):
+        if varied.mechanism:
+            mod_files.check_varied(mods, f"{WHERE}.vary[{i}]", varied.mechanism, varied.name)
+    varied = [(f"{WHERE}.vary[{i}].mechanism", v.mechanism) for i, v in enumerate(settings.vary) if v.mechanism]
+    template_files.check_inserted(files, mods, varied, f"{WHERE}.template")
+    for key, value, place in template_files.stated(files):
+        check_stated(settings, key, value, place)
+    return settings
+
+
+def check_stated(settings: TemplateSettings, key: str, value: float, place: str) -> bool:
+    """Whether the study's temperature or potential is the one that a file states, or else is the study's own word.
+
+    Raises:
+        ConfigError: If the file states another than holds, and the study says nothing of it.
+    """
+    holds = getattr(settings, key)
+    if value != holds and key not in settings.stated:
+        raise ConfigError(
+            f"{WHERE}.{key}: {place} sets {key} = {value:g}, and the study, which decides, does not say it: {holds:g} "
+            f"{UNITS[key]} would hold; add {key}: {value:g} under {WHERE}, or {key}: {holds:g} if that is meant"
+        )
+    return value == holds
 
 
 # --- the template and its files --------------------------------------------------------------------------------------
@@ -112,8 +150,15 @@ def _template(template) -> tuple[Path, str, tuple[Path, ...], tuple[str, ...]]:
         raise ConfigError(f"{where}.path: {path} is neither .hoc nor .py; give a HOC template or a Python file")
     if not path.is_file():
         raise ConfigError(f"{where}.path: {path} does not exist; it counts from where Snakemake runs, {Path.cwd()}")
-    named = list(_named_files(path))
-    found = _defined(path) if path.suffix == ".py" else [t for f in named if f.suffix == ".hoc" for t in templates(f)]
+    if not (name.isascii() and name.isidentifier()):
+        raise ConfigError(f"{where}.name is {name!r}; expected letters a to z, digits and underscores")
+    if path.suffix == ".hoc" and name in NAMES:
+        raise ConfigError(f"{where}.name: NEURON has a {name} of its own; give the template another name")
+    named = template_files.behind(path, where)
+    if path.suffix == ".py":
+        found = template_files.defined(path, where)
+    else:
+        found = [t for f in named if f.suffix == ".hoc" for t in template_files.templates(f)]
     if name not in found:
         close = difflib.get_close_matches(name, found, n=1)
         kind = "function" if path.suffix == ".py" else "begintemplate"
@@ -123,41 +168,11 @@ def _template(template) -> tuple[Path, str, tuple[Path, ...], tuple[str, ...]]:
     for file in map(Path, listed):
         if not file.is_file():
             raise ConfigError(f"{where}.files: {file} does not exist; it counts from where Snakemake runs")
-    files = dict.fromkeys([*named, *map(Path, listed)])
-    return path, name, tuple(files), _texts(f"{where}.packages", template.get("packages", []))
-
-
-def templates(path: Path) -> list[str]:
-    """Names of the templates that a HOC file defines."""
-    return re.findall(r"^\s*begintemplate\s+(\w+)", path.read_text(errors="replace"), re.MULTILINE)
-
-
-def _defined(path: Path) -> list[str]:
-    """Names that a Python file defines at its top."""
-    try:
-        body = ast.parse(path.read_text(), str(path)).body
-    except (SyntaxError, ValueError) as error:
-        raise ConfigError(f"{WHERE}.template.path: {path} is not Python: {error}") from error
-    names = [n.name for n in body if isinstance(n, ast.FunctionDef | ast.ClassDef)]
-    names += [t.id for n in body if isinstance(n, ast.Assign) for t in n.targets if isinstance(t, ast.Name)]
-    imports = (a for n in body if isinstance(n, ast.Import | ast.ImportFrom) for a in n.names)
-    return names + [(a.asname or a.name) for a in imports]
-
-
-def _named_files(path: Path) -> Iterable[Path]:
-    """The file, and those that it names in quotes, as they stand beside it: what HOC files load, and so on."""
-    folder, waiting, seen = path.parent, [path], set()
-    while waiting:
-        file = waiting.pop(0)
-        seen.add(file)
-        yield file
-        if file.suffix not in (".hoc", ".py"):
-            continue
-        for text in re.findall(r"[\"']([^\"'\n]{1,200})[\"']", file.read_text(errors="replace")):
-            # NEURON looks in the working directory, which is the template's folder for all of them
-            beside = folder / text
-            if beside.is_file() and beside not in seen and beside not in waiting:
-                waiting.append(beside)
+    files = tuple(dict.fromkeys([*named, *map(Path, listed)]))
+    packages = _texts(f"{where}.packages", template.get("packages", []))
+    if "files" not in template and not packages:
+        template_files.check_seen(files, where)
+    return path, name, files, packages
 
 
 def _mechanisms(given) -> tuple[Path, ...]:
@@ -167,8 +182,8 @@ def _mechanisms(given) -> tuple[Path, ...]:
             found = sorted(path.glob("*.mod"))
             if not found:
                 raise ConfigError(f"{where}: the folder {path} holds no .mod file; name the folder that does")
-            files += found + sorted(path.glob("*.inc"))
-        elif path.is_file() and path.suffix in (".mod", ".inc"):
+            files += found + sorted(path.glob("*.inc")) + sorted(path.glob("*.h"))
+        elif path.is_file() and path.suffix in (".mod", ".inc", ".h"):
             files.append(path)
         else:
             wrong = "is no .mod file" if path.is_file() else "does not exist"

@@ -1,10 +1,15 @@
 """compile_mechanisms: MOD files to the shared library that NEURON loads."""
 
+import importlib.util
+import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from neuroinverse.errors import NeuroinverseError
@@ -29,12 +34,14 @@ def run(output: Path, sources: list[Path] | None = None, spec: dict | None = Non
         raise NeuroinverseError(
             f"{compiler} does not exist: NEURON is not installed beside {sys.executable}; run make setup"
         )
-    with tempfile.TemporaryDirectory() as build:
-        for file in files:
+    with tempfile.TemporaryDirectory(dir=plain_folder()) as build, _environment() as environment:
+        for file, name in zip(files, _names(files), strict=True):
             if not file.is_file():
                 raise NeuroinverseError(f"{file} does not exist")
-            shutil.copy(file, build)
-        done = subprocess.run([compiler, "."], cwd=build, capture_output=True, text=True)
+            shutil.copy(file, Path(build, name))
+        # by the interpreter: the first line of a script cannot hold a space
+        command = [sys.executable, compiler, "."]
+        done = subprocess.run(command, cwd=build, env=environment, capture_output=True, text=True, errors="replace")
         print(done.stdout, done.stderr, sep="\n", file=sys.stderr)
         made = list(Path(build, platform.machine()).glob("**/libnrnmech.*"))
         # nrnivmodl has returned 0 after a failed translation: the library is the proof
@@ -46,3 +53,49 @@ def run(output: Path, sources: list[Path] | None = None, spec: dict | None = Non
             raise NeuroinverseError(f"nrnivmodl failed on {names} (exit status {done.returncode}):\n{tail}")
         with atomic(output) as temporary:
             shutil.copy(made[0], temporary)
+
+
+def _names(files: list[Path]) -> list[str]:
+    """What the files are called while they are compiled: nrnivmodl makes identifiers of C of the names."""
+    names: list[str] = []
+    for file in files:
+        stem = re.sub(r"\W", "_", file.stem, flags=re.ASCII) if file.suffix == ".mod" else file.stem
+        while f"{stem}{file.suffix}" in names:
+            stem += "_"
+        names.append(f"{stem}{file.suffix}")
+    return names
+
+
+def plain_folder() -> str:
+    """A folder for temporary files whose path nrnivmodl takes.
+
+    Raises:
+        NeuroinverseError: If there is none.
+    """
+    folders = [tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"]
+    for folder in folders:
+        if is_plain(folder) and os.access(folder, os.W_OK):
+            return folder
+    raise NeuroinverseError(
+        f"nrnivmodl needs a folder for temporary files without spaces and letters beyond ASCII in its path, and none "
+        f"of {', '.join(folders)} is one that can be written to; set TMPDIR to such a folder"
+    )
+
+
+def is_plain(path: str | Path) -> bool:
+    """Whether nrnivmodl, which quotes no paths, takes this one."""
+    return re.fullmatch(r"[\w./+@%,=-]+", str(path), re.ASCII) is not None
+
+
+@contextmanager
+def _environment() -> Iterator[dict[str, str]]:
+    """Environment for nrnivmodl: it finds NEURON's own files through a link where their path has other letters."""
+    environment = dict(os.environ)
+    package = Path(importlib.util.find_spec("neuron").origin).parent
+    if is_plain(package):
+        yield environment
+        return
+    with tempfile.TemporaryDirectory(dir=plain_folder()) as links:
+        Path(links, package.name).symlink_to(package)
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (links, environment.get("PYTHONPATH"))))
+        yield environment
