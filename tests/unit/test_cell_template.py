@@ -38,10 +38,10 @@ def make_cell(h):
     return made
 """
 LEAK = """
-NEURON { SUFFIX template_leak  NONSPECIFIC_CURRENT i  RANGE g, e, seen  GLOBAL shared }
+NEURON { SUFFIX template_leak  NONSPECIFIC_CURRENT i  POINTER unset  RANGE g, e, seen  GLOBAL shared }
 INCLUDE "template_units.inc"
 PARAMETER { g = 1e-4 (S/cm2)  e = -65 (mV)  shared = 1 }
-ASSIGNED { v (mV)  i (mA/cm2)  seen (mV) }
+ASSIGNED { v (mV)  unset  i (mA/cm2)  seen (mV) }
 BREAKPOINT { i = g * (v - e)  seen = v }
 """
 UNITS = "UNITS { (mV) = (millivolt)  (mA) = (milliamp)  (S) = (siemens) }\n"
@@ -221,7 +221,7 @@ def test_a_cell_that_is_taken_down_leaves_nothing(folder):
 
 
 def test_mod_files_are_compiled_and_count_by_content(folder):
-    """A leak of the user's own, whose MOD file includes another file, is NEURON's own leak."""
+    """A leak of the user's own, whose MOD file includes another and has a pointer that nothing sets, is NEURON's."""
     mod = folder / "cells" / "mod"
     mod.mkdir()
     (mod / "leak.mod").write_text(LEAK)
