@@ -5,7 +5,9 @@ import signal
 import subprocess
 import sys
 import textwrap
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -14,6 +16,7 @@ import pytest
 from neuroinverse import shards
 from neuroinverse.errors import ShardError, StorageError
 from neuroinverse.files import atomic, require_space
+from neuroinverse.hdf5 import new_file
 from neuroinverse.provenance import canonical
 from neuroinverse.shards import (
     NOT_FINITE,
@@ -187,6 +190,72 @@ def test_plain_hdf5_reads_the_joined_dataset_also_after_the_folder_moved(joined,
     np.testing.assert_array_equal(Dataset(moved / "dataset" / "train.h5").theta(0, 12), theta)
 
 
+def formats(path: Path) -> tuple[int, set[bytes]]:
+    """Version of a file's superblock, and which of HDF5's structures it has by their signatures."""
+    with h5py.File(path) as file:
+        superblock = file.id.get_create_plist().get_version()[0]
+    data = path.read_bytes()
+    structures = (b"OHDR", b"TREE", b"SNOD", b"HEAP", b"FADB", b"FAHD", b"EAHD", b"BTHD")
+    return superblock, {s for s in structures if s in data}
+
+
+def test_files_are_of_a_format_that_old_libraries_read(joined):
+    """Superblock 2 and its checksummed headers are HDF5 1.8's; 0 had no checksums, and 3 came with 1.10."""
+    path, _, paths, _ = joined
+    assert [formats(p) for p in paths] == [(2, {b"OHDR", b"TREE"})] * 3
+    assert formats(path) == (2, {b"OHDR", b"TREE"}), "its names of shards are chunked, all else is virtual"
+
+
+def test_the_library_itself_refuses_what_the_oldest_reader_does_not_know(tmp_path):
+    layout = h5py.VirtualLayout((4,), np.float64)
+    layout[:] = h5py.VirtualSource("x.h5", "x", (4,), np.float64)
+    with new_file(tmp_path / "a.h5") as (file, _), pytest.raises(ValueError, match="out of bounds"):
+        file.create_virtual_dataset("x", layout)
+    with new_file(tmp_path / "b.h5", "v110") as (file, _):
+        file.create_virtual_dataset("x", layout)
+
+
+def test_files_of_before_are_read_and_joined_with_new_ones(joined, monkeypatch):
+    """They were written in HDF5's latest format."""
+
+    @contextmanager
+    def latest(path, *_):
+        with h5py.File(path, "w", libver="latest") as file:
+            yield file, SimpleNamespace(check=lambda: None)
+
+    path, spec, paths, counts = joined
+    with monkeypatch.context() as old:
+        old.setattr(shards, "new_file", latest)
+        write(paths[1], make_spec(5, 10))
+    assert formats(paths[1])[0] > formats(paths[0])[0]
+    theta, values, _ = make_arrays(make_spec())
+    for join in (None, latest, new_file):
+        if join is not None:
+            monkeypatch.setattr(shards, "new_file", join)
+            assert join_shards(path, spec, paths) == counts
+        data = Dataset(path)
+        np.testing.assert_array_equal(data.theta(0, 12), theta)
+        np.testing.assert_array_equal(data.signal("current", 0, 12), values["current"])
+        with h5py.File(path) as file:
+            np.testing.assert_array_equal(file["signals/current"], values["current"])
+
+
+def test_rows_of_a_lost_shard_cannot_be_taken_for_results_by_other_tools(joined):
+    path, _, paths, _ = joined
+    paths[1].unlink()
+    theta, values, status = make_arrays(make_spec())
+    kept = np.r_[0:5, 10:12]
+    with h5py.File(path) as file:
+        found = {name: file[name][:] for name in ("theta", "index", "status", *(f"signals/{s.name}" for s in SIGNALS))}
+    for name in ("theta", *(f"signals/{s.name}" for s in SIGNALS)):
+        assert np.isnan(found[name][5:10]).all(), name
+    assert found["status"][5:10].tolist() == [255] * 5 and 255 not in shards.STATUS_NAMES
+    assert found["index"][5:10].tolist() == [-1] * 5
+    expected = {"theta": theta, "index": np.arange(12), "status": status}
+    for name, value in (expected | {f"signals/{k}": v for k, v in values.items()}).items():
+        np.testing.assert_array_equal(found[name][kept], value[kept])
+
+
 # --- damage ------------------------------------------------------------------------------------------------------
 
 
@@ -213,7 +282,7 @@ def test_an_altered_byte_is_refused_or_changes_nothing(tmp_path, mask):
     write(path)
     data, whole = path.read_bytes(), everything(path)
     refused = 0
-    positions = range(mask % 7, len(data), 13)
+    positions = range(mask % 7, len(data), 27)
     for i in positions:
         changed = bytearray(data)
         changed[i] ^= mask

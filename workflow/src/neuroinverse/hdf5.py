@@ -41,10 +41,17 @@ class Sink(io.FileIO):
 
 
 @contextmanager
-def new_file(path: Path) -> Iterator[tuple[h5py.File, Sink]]:
-    """An empty HDF5 file to fill. Errors of the system come from `check` and at the end, as OSError."""
+def new_file(path: Path, readable_by: str = "v108") -> Iterator[tuple[h5py.File, Sink]]:
+    """An empty HDF5 file to fill. Errors of the system come from `check` and at the end, as OSError.
+
+    Args:
+        path: The file.
+        readable_by: The oldest HDF5 that is to read it, as h5py names it: 1.8, or 1.10, which virtual datasets need.
+            HDF5's own latest format is that of its last release, and older ones do not read it.
+    """
     with Sink(path, "w+") as sink:
-        with h5py.File(sink, "w", libver="latest") as file:
+        # not from "earliest": the headers of 1.8 have checksums
+        with h5py.File(sink, "w", libver=("v108", readable_by)) as file:
             yield file, sink
         sink.check()
 
