@@ -1,6 +1,7 @@
 """Training data, the loop over epochs, and the devices it runs on."""
 
 import csv
+import json
 import math
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 from tiny import FEATURES, HYPERPARAMETERS, SIGNAL, SPACE, make_dataset, make_model, traces
 
 from neuroinverse.errors import ConfigError, NeuroinverseError
-from neuroinverse.estimators import cnn, devices, streaming, training
+from neuroinverse.estimators import cnn, devices, posterior, streaming, training
 from neuroinverse.estimators.streaming import FoldData
 from neuroinverse.estimators.training import Checkpoint, TrainingState, fit
 from neuroinverse.parameters import ParameterSpace
@@ -215,6 +216,13 @@ def run(dataset, folder, after_epoch=lambda epoch: None, **h):
     return model, fit(model, fold_data(dataset), h, Checkpoint(folder, {"h": h}), after_epoch)
 
 
+def make_posterior(h):
+    h = HYPERPARAMETERS | {"flow_layers": 1, "flow_widths": [8], "flow_bins": 4} | h
+    _, model = posterior.build_models(SIGNAL, FEATURES[:1], h, 2, None, cnn.feature_model(SIGNAL, FEATURES[:1]))
+    model.compile(cnn.make_optimizer(h), posterior.loss)
+    return model
+
+
 def test_training_learns_keeps_the_best_and_writes_its_history(dataset, tmp_path):
     model, state = run(dataset, tmp_path / "c", epochs=6, learning_rate=0.02)
     losses = [row["val_loss"] for row in state.history]
@@ -233,25 +241,74 @@ class Killed(BaseException):
     """Stands for a kill between two epochs."""
 
 
-@pytest.mark.parametrize("schedule", ["plateau", "cosine"])
-def test_a_resumed_training_ends_where_the_whole_one_does(dataset, tmp_path, capsys, schedule):
-    h = {"epochs": 4, "lrSchedule": schedule, "reduceLR_patience": 1, "learning_rate": 0.01}
-    whole, expected_state = run(dataset, tmp_path / "whole", **h)
-
+def killed_after(last):
     def kill(epoch):
-        if epoch == 2:
+        if epoch == last:
             raise Killed
 
+    return kill
+
+
+@pytest.mark.parametrize(
+    "h",
+    [
+        {"lrSchedule": "plateau"},
+        {"lrSchedule": "cosine"},
+        {"dropFrac": 0.3, "augment": {"shift": 2, "noise": 0.3}},
+    ],
+    ids=["plateau", "cosine", "dropout and noise"],
+)
+def test_a_resumed_training_ends_where_the_whole_one_does(dataset, tmp_path, capsys, h):
+    h = {"epochs": 4, "reduceLR_patience": 1, "learning_rate": 0.01} | h
+    whole, expected_state = run(dataset, tmp_path / "whole", **h)
     with pytest.raises(Killed):
-        run(dataset, tmp_path / "resumed", kill, **h)
+        run(dataset, tmp_path / "resumed", killed_after(2), **h)
     resumed, state = run(dataset, tmp_path / "resumed", **h)
     assert "resumes after epoch 2" in capsys.readouterr().out
     for column in ("epoch", "learning_rate", "loss", "val_loss"):
         assert [row[column] for row in state.history] == pytest.approx(
             [row[column] for row in expected_state.history], rel=1e-5
         )
+    # sums of several threads differ in their last digits; another draw would differ in the first
     for a, b in zip(resumed.get_weights(), whole.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+    assert state.generators == expected_state.generators
+
+
+def saved(model, folder) -> Checkpoint:
+    """The checkpoint of a model after an epoch."""
+    checkpoint = Checkpoint(folder, {})
+    state = checkpoint.load(model, 0.1)
+    state.epoch = 1
+    model.optimizer.build(model.trainable_variables)
+    checkpoint.save(model, state, True)
+    return checkpoint
+
+
+def test_the_generators_of_a_flow_are_kept(tmp_path):
+    """Dropout stands deep within BayesFlow's layers."""
+    model = make_posterior({"dropFrac": 0.3, "flow_dropout": 0.3})
+    dropouts = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Dropout)]
+    random = [layer.seed_generator.state for layer in dropouts]
+    assert len(random) >= 3
+    checkpoint, before = saved(model, tmp_path / "c"), [np.array(v) for v in random]
+    for variable in random:
+        variable.assign(variable + 5)
+    assert checkpoint.load(model, 0.1).epoch == 1
+    np.testing.assert_array_equal([np.array(v) for v in random], before)
+
+
+def test_a_checkpoint_without_the_states_of_its_generators_is_discarded(tmp_path):
+    """Those of earlier versions: dropout would begin again with the first epoch's draws."""
+    for dropout, epoch in ((0.0, 1), (0.3, 0)):
+        model = make_model({"dropFrac": dropout})
+        checkpoint = saved(model, tmp_path / str(dropout))
+        assert checkpoint.load(model, 0.1).epoch == 1
+        file = tmp_path / str(dropout) / "state.json"
+        state = json.loads(file.read_text())
+        del state["generators"]
+        file.write_text(json.dumps(state))
+        assert checkpoint.load(model, 0.1).epoch == epoch
 
 
 def test_a_checkpoint_of_another_training_is_discarded(dataset, tmp_path, capsys):

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from neuroinverse.errors import DivergedError
 from neuroinverse.files import atomic
 from neuroinverse.progress import Progress
@@ -30,6 +32,7 @@ class TrainingState:
     since_reduction: int = 0
     stopped: bool = False
     history: list[dict] = field(default_factory=list)
+    generators: list[list[int]] = field(default_factory=list)
 
 
 class Checkpoint:
@@ -57,18 +60,23 @@ class Checkpoint:
         """Restores the model, its optimiser and the state of the last whole epoch; a fresh state if there is none."""
         file = self.folder / "state.json"
         state = TrainingState(**json.loads(file.read_text())) if file.is_file() else None
-        if state is None or state.spec_sha256 != self.sum:
+        generators = _generators(model)
+        # what was begun without the states of its generators cannot be gone on with to the same end
+        if state is None or state.spec_sha256 != self.sum or len(state.generators) != len(generators):
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
             return TrainingState(self.sum, learning_rate=learning_rate)
         # the optimiser has its slots only once it is built
         model.optimizer.build(model.trainable_variables)
         model.load_weights(self._slot(state.epoch))
+        for variable, value in zip(generators, state.generators, strict=True):
+            variable.assign(value)
         model.optimizer.learning_rate = state.learning_rate
         return state
 
     def save(self, model, state: TrainingState, is_best: bool) -> None:
         """Keeps the model as it is after `state.epoch`."""
+        state.generators = [np.asarray(variable).tolist() for variable in _generators(model)]
         with atomic(self._slot(state.epoch)) as temporary:
             model.save_weights(temporary, overwrite=True)
         if is_best:
@@ -80,6 +88,11 @@ class Checkpoint:
     def remove(self) -> None:
         """Removes the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _generators(model) -> list:
+    """States of the random generators of dropout and noise, which Keras does not save with the weights."""
+    return [variable for variable in model.variables if variable.name == "seed_generator_state"]
 
 
 def learning_rate(h: dict, epoch: int, state: TrainingState) -> float:
