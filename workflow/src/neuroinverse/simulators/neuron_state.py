@@ -28,6 +28,23 @@ def exact(h, mods: Iterable[Mod]) -> None:
             setattr(h, name, 0)
 
 
+@contextmanager
+def constants_kept(h) -> Iterator[None]:
+    """While a library is imported that may switch NEURON's physical constants, for whatever else runs here."""
+    import neuron
+
+    # 9 has no others, and says so whenever it is asked
+    if int(neuron.__version__.partition(".")[0]) >= 9:
+        yield
+        return
+    legacy = h.nrnunit_use_legacy()
+    try:
+        yield
+    finally:
+        if h.nrnunit_use_legacy() != legacy:
+            h.nrnunit_use_legacy(legacy)
+
+
 def standing(h) -> dict[str, object]:
     """NEURON's random sources that are there now, by their names, in the order in which they were made."""
     _any_random(h)

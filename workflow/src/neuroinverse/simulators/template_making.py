@@ -20,6 +20,10 @@ _CALLED = {
 }
 
 
+# NEURON goes on without a file that is to be loaded
+MISSING = "Couldn't find"
+
+
 @dataclass
 class Made:
     """A cell that stands in NEURON.
@@ -66,17 +70,13 @@ def make(h, settings: TemplateSettings, dt_ms: float) -> Made:
     Raises:
         ConfigError: If it cannot be made, or sets a temperature or potential that the study does not say.
     """
-    # a library that the template imports may switch NEURON's physical constants, for whatever else runs here
-    legacy = h.nrnunit_use_legacy()
     # a file that states v_init states it after this one, which sets it too
     h.load_file("stdrun.hoc")
     neuron_state.exact(h, settings.mods)
     try:
-        with neuron_state.own_streams(h):
+        with neuron_state.constants_kept(h), neuron_state.own_streams(h):
             return _make(h, settings, dt_ms)
     finally:
-        if h.nrnunit_use_legacy() != legacy:
-            h.nrnunit_use_legacy(legacy)
         _prepare(h, settings, dt_ms)
 
 
@@ -121,12 +121,15 @@ def warn(words: str) -> None:
 def _run(settings: TemplateSettings, step: Callable) -> object:
     """Runs a step of the template's own code in its folder."""
     with chdir(settings.path.parent), listening() as printed:
+        raised = None
         try:
-            return step()
+            done = step()
         except ConfigError:
             raise
         except (Exception, SystemExit) as error:
             raised = error
+    if raised is None and MISSING not in "".join(printed):
+        return done
     raise ConfigError(_failed(settings, cause(printed, raised, by_python=settings.path.suffix == ".py"))) from raised
 
 
@@ -165,7 +168,7 @@ def _load(h, settings: TemplateSettings, dt_ms: float) -> _Loaded:
                 done = h.load_file(1, os.fsencode(settings.path.name))
             except (Exception, SystemExit) as error:
                 raised = error
-        if not done or not hasattr(h, name):
+        if not done or not hasattr(h, name) or MISSING in "".join(printed):
             loaded.failure = (
                 f"{where}.path: NEURON cannot load {settings.path}: {cause(printed, raised)}. Mechanisms that the "
                 f"template inserts are compiled from {WHERE}.mechanisms"
