@@ -44,6 +44,9 @@ class Cell:
     regions: dict[str, list]
     sites: dict[str, object]
 
+    def close(self) -> None:
+        """Called when its sections are gone."""
+
 
 class CableCell(Simulator):
     """A cell of many compartments, driven by currents.
@@ -192,16 +195,21 @@ class CableCell(Simulator):
         context = h.ParallelContext()
         context.set_maxstep(10)
         result = np.empty((len(settings), self.window.stop - self.window.start, len(vectors)), np.float32)
-        for row, simulation, seed in zip(result, settings, seeds, strict=True):
-            for setting in simulation:
-                self.apply(cell, setting)
-            self.begin(cell, int(seed))
-            h.finitialize(self.v_init)
-            context.psolve((self.window.stop - 1) * self.dt_ms)
-            for channel, vector in enumerate(vectors):
-                row[:, channel] = vector.as_numpy()[self.window]
-            self.end(cell, simulation)
-        amplitude.play_remove()
+        try:
+            for row, simulation, seed in zip(result, settings, seeds, strict=True):
+                for setting in simulation:
+                    self.apply(cell, setting)
+                self.begin(cell, int(seed))
+                h.finitialize(self.v_init)
+                context.psolve((self.window.stop - 1) * self.dt_ms)
+                for channel, vector in enumerate(vectors):
+                    row[:, channel] = vector.as_numpy()[self.window]
+                self.end(cell, simulation)
+        finally:
+            # an error may be held on to, and with it whatever stands here
+            for vector in (amplitude, *vectors):
+                vector.play_remove()
+            del clamp
         return result
 
 
@@ -228,6 +236,7 @@ def take_down() -> None:
         for section in (s for region in cell.regions.values() for s in region):
             interpreter_of(simulator).delete_section(sec=section)
         cell.regions.clear()
+        cell.close()
 
 
 def interpreter_of(simulator: CableCell):

@@ -34,6 +34,10 @@ class TemplateCell(Cell):
     made: template_making.Made
     is_checked: bool = False
 
+    def close(self):
+        self.carriers.clear()
+        self.made.close()
+
 
 class CellTemplate(CableCell):
     """A cell that the study describes: a template, its MOD files, and which of its numbers are the parameters.
@@ -72,8 +76,22 @@ class CellTemplate(CableCell):
         return self.template.files
 
     def build(self, h):
+        made = template_making.make(h, self.template, self.dt_ms)
+        try:
+            return self._described(h, made)
+        except BaseException:
+            for section in made.sections:
+                h.delete_section(sec=section)
+            made.close()
+            raise
+
+    def _described(self, h, made: template_making.Made) -> TemplateCell:
+        """What the study names in the cell.
+
+        Raises:
+            ConfigError: If the cell lacks it, or is not what the study says.
+        """
         settings = self.template
-        made = template_making.make(h, settings, self.dt_ms)
         parts = _parts(made.owner, made.sections)
         template_making.check_parts(settings, parts)
         regions = {
@@ -112,7 +130,7 @@ class CellTemplate(CableCell):
             except Exception as error:
                 raised = error
         if raised is not None:
-            raise ConfigError(f"{WHERE}.template: {path} cannot be initialised: {cause(printed, raised)}") from raised
+            raise ConfigError(f"{WHERE}.template: {path} cannot be initialised: {cause(printed, raised)}")
         for name, value in held.items():
             if getattr(h, name) != value:
                 raise ConfigError(
@@ -175,11 +193,11 @@ class CellTemplate(CableCell):
                     )
 
     def run_neuron(self, settings, seeds, site, wave):
-        cell = cable_cell.standing_cell(self)
-        repeats = not cell.is_checked or len(settings) >= CHECKED
-        if repeats:
-            settings, seeds = [*settings, settings[0]], [*seeds, seeds[0]]
         with neuron_state.own_streams(cable_cell.interpreter_of(self)):
+            cell = cable_cell.standing_cell(self)
+            repeats = not cell.is_checked or len(settings) >= CHECKED
+            if repeats:
+                settings, seeds = [*settings, settings[0]], [*seeds, seeds[0]]
             result = super().run_neuron(settings, seeds, site, wave)
         if not repeats:
             return result
@@ -222,12 +240,16 @@ def _parts(owner, sections: list) -> dict[str, list]:
         )
     own = set(sections)
     for name, value in named.items():
-        if by_hoc and not (hasattr(value, "hname") and value.hname().startswith("SectionList[")):
+        if by_hoc and not _is_list(value):
             continue
         found = _sections_in(value)
         if found and set(found) <= own:
             parts[str(name)] = found
     return parts
+
+
+def _is_list(value) -> bool:
+    return hasattr(value, "hname") and value.hname().startswith("SectionList[")
 
 
 def _sections_in(value) -> list:
@@ -236,9 +258,7 @@ def _sections_in(value) -> list:
 
     if isinstance(value, nrn.Section):
         return [value]
-    if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
-        return []
-    if not isinstance(value, list | tuple | set | frozenset | Mapping) and not hasattr(value, "hname"):
+    if not isinstance(value, list | tuple | set | frozenset | Mapping) and not _is_list(value):
         return []
     items = list(value.values() if isinstance(value, Mapping) else value)
     return items if all(isinstance(item, nrn.Section) for item in items) else []

@@ -53,6 +53,8 @@ def cause(printed: list[str], error: BaseException | None = None, by_python: boo
             found.append(line.removeprefix("NEURON: ").strip() + at)
         elif any(words in line for words in _QUIET):
             found.append(line.strip())
+    # what Python code called by NEURON raised is printed alone
+    found += re.findall(r"(?m)^([A-Z]\w*(?:Error|Exception|Exit|Interrupt)\b.*)$", "".join(printed))[-1:]
     # of NEURON's own complaint Python hears nothing but a general word
     said = " ".join(str(error).split()) if error is not None else ""
     if error is not None and by_python:

@@ -28,13 +28,18 @@ def exact(h, mods: Iterable[Mod]) -> None:
             setattr(h, name, 0)
 
 
+def version() -> int:
+    """NEURON's, 8 or 9."""
+    import neuron
+
+    return int(neuron.__version__.partition(".")[0])
+
+
 @contextmanager
 def constants_kept(h) -> Iterator[None]:
     """While a library is imported that may switch NEURON's physical constants, for whatever else runs here."""
-    import neuron
-
     # 9 has no others, and says so whenever it is asked
-    if int(neuron.__version__.partition(".")[0]) >= 9:
+    if version() >= 9:
         yield
         return
     legacy = h.nrnunit_use_legacy()
@@ -88,7 +93,8 @@ class Sources:
     def __init__(self, h, objects: Sequence, mods: Iterable[Mod], sections: Sequence, has_own: bool):
         self._h, self._set_seed = h, _set_seed()
         self._randoms = [o for o in objects if o.hname().startswith("Random[")]
-        if not has_own:
+        # those of 8 draw from NMODL's one stream; each of 9 has its own, numbered by all that the process made before
+        if not has_own and version() >= 9:
             stims = [o for o in objects if o.hname().startswith("NetStim[")]
             for i, stim in enumerate(stims, start=1):
                 stim.noiseFromRandom123(i, 1, 0)

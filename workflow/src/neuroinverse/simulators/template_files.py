@@ -156,7 +156,7 @@ def stated(files: Iterable[Path]) -> Iterator[tuple[str, float, str]]:
         text = code(file)
         # in Python h's own, or HOC in quotes
         before = r"(?:\bh\.|[\"'][^\"'\n]*\b)" if file.suffix == ".py" else r"(?<![\w.])"
-        for match in re.finditer(rf"{before}(celsius|v_init)\s*=\s*{_NUMBER}(?=[\s;}}\"',)]|$)", text):
+        for match in re.finditer(rf"{before}(celsius|v_init)\s*=\s*{_NUMBER}(?![\w.]|\s*[-+*/^%])", text):
             yield match[1], float(match[2]), f"{file}, line {_line(text, match.start(1))}"
 
 
@@ -194,7 +194,7 @@ def check_inserted(
         )
 
     for file, text in texts.items():
-        for match in re.finditer(r"(?<![\w.])insert\s+([A-Za-z_]\w*)", text):
+        for match in re.finditer(r"(?<![\w.])insert[ \t]+([A-Za-z_]\w*)", text):
             refuse(f"{where}: {file}, line {_line(text, match.start(1))}: insert", match[1])
     for place, name in mechanisms:
         refuse(f"{place}:", name)

@@ -38,6 +38,15 @@ class Made:
     sections: list
     sources: neuron_state.Sources
 
+    def close(self) -> None:
+        """Lets go of everything, whoever still refers to this: a handler or clamp would act on the next cell."""
+        # NEURON holds a handler, which holds what the template gave, which holds the handler
+        held = self.owner if isinstance(self.owner, dict) else getattr(self.owner, "__dict__", None)
+        if isinstance(held, dict):
+            held.clear()
+        self.owner = self.sources = None
+        self.sections = []
+
 
 @dataclass
 class _Loaded:
@@ -101,16 +110,20 @@ def _make(h, settings: TemplateSettings, dt_ms: float) -> Made:
         where = f"{WHERE}.template.path is {settings.path}"
         return getattr(user_module.load(Path(settings.path.name), where), settings.name)(h)
 
-    owner = _run(settings, construct)
-    sections = [s for s in h.allsec() if s not in before]
-    for key, value in (loaded.stated | _changed(h, settings)).items():
-        if not check_stated(settings, key, value, str(settings.path)):
-            warn(f"{settings.path} sets {key} = {value:g}; the study's {getattr(settings, key):g} holds")
-    made = {name: o for name, o in neuron_state.standing(h).items() if name not in objects}
-    text = "".join(template_files.code(f) for f in settings.files if f.suffix in (".hoc", ".py"))
-    has_own = re.search(r"\bnoiseFromRandom", text) is not None
-    own = list((loaded.objects | made).values())
-    return Made(owner, sections, neuron_state.Sources(h, own, settings.mods, sections, has_own))
+    try:
+        owner = _run(settings, construct)
+        for key, value in (loaded.stated | _changed(h, settings)).items():
+            if not check_stated(settings, key, value, str(settings.path)):
+                warn(f"{settings.path} sets {key} = {value:g}; the study's {getattr(settings, key):g} holds")
+        sections = [s for s in h.allsec() if s not in before]
+        made = {name: o for name, o in neuron_state.standing(h).items() if name not in objects}
+        text = "".join(template_files.code(f) for f in settings.files if f.suffix in (".hoc", ".py"))
+        own, has_own = list((loaded.objects | made).values()), re.search(r"\bnoiseFromRandom", text) is not None
+        return Made(owner, sections, neuron_state.Sources(h, own, settings.mods, sections, has_own))
+    except BaseException:
+        for section in set(h.allsec()) - before:
+            h.delete_section(sec=section)
+        raise
 
 
 def warn(words: str) -> None:
@@ -130,7 +143,7 @@ def _run(settings: TemplateSettings, step: Callable) -> object:
             raised = error
     if raised is None and MISSING not in "".join(printed):
         return done
-    raise ConfigError(_failed(settings, cause(printed, raised, by_python=settings.path.suffix == ".py"))) from raised
+    raise ConfigError(_failed(settings, cause(printed, raised, by_python=settings.path.suffix == ".py")))
 
 
 def _failed(settings: TemplateSettings, why: str) -> str:
@@ -154,6 +167,10 @@ def _load(h, settings: TemplateSettings, dt_ms: float) -> _Loaded:
         return _Loaded("")
     source = digest([f.read_text(errors="replace") for f in _hoc_files(settings)])
     loaded = _loaded.get(name)
+    failed = next((other.failure for other in _loaded.values() if other.failure), "")
+    if failed and loaded is None and neuron_state.version() < 9:
+        # its parser stays inside the template that failed, and crashes sooner or later
+        raise ConfigError(f"{failed} NEURON 8 loads no template after one that failed: go on in a new process")
     if loaded is None:
         if hasattr(h, name):
             raise ConfigError(f"{where}.name: NEURON has a {name} of its own; give the template another name")
