@@ -1,5 +1,6 @@
 """What runs again after what: a step's specification decides, never a time stamp; and damaged data never passes."""
 
+import json
 import os
 import shutil
 import time
@@ -61,6 +62,7 @@ def test_sampling_interval_resimulates_only_its_study(finished):
     finished.edit(EDITED, protocol__dt_ms=0.04)
     jobs = finished.plan("all")
     assert Counter(job.rule for job in jobs) == {
+        "check_simulator": 1,
         "simulate_shard": n_shards(finished.study()),
         "index_dataset": len(finished.study().report_datasets),
         "train_fold": 2,
@@ -103,6 +105,7 @@ def test_one_fold_asks_for_no_more_than_it_needs(fresh):
     jobs = fresh.plan(f"results/{EDITED}/smoke/cnn/fold-0/model.keras")
     assert Counter(job.rule for job in jobs) == {
         "compile_mechanisms": 1,
+        "check_simulator": 1,
         "simulate_shard": 3,
         "index_dataset": 1,
         "train_fold": 1,
@@ -121,6 +124,20 @@ def test_a_deleted_shard_comes_back_bit_for_bit_and_retrains_nothing(finished):
     assert finished.plan("all") == []
     joined = Dataset(finished.results() / "dataset" / "train.h5")
     assert joined.index(0, joined.n).tolist() == list(range(joined.n)), "the dataset takes the shard back"
+
+
+def test_shards_made_before_there_was_a_guard_stay(finished):
+    """Neither does the guard run for what is there, nor are its shards made anew; one that is missing asks for it."""
+    guard = finished.results() / "simulator.json"
+    guard.unlink()
+    name = str(guard.relative_to(finished.path))
+    for record in (finished.path / ".snakemake" / "metadata").rglob("*"):
+        if record.is_file() and name in (content := json.loads(record.read_text())).get("input", ()):
+            content["input"].remove(name)
+            record.write_text(json.dumps(content))
+    assert finished.plan("all", "simulations") == []
+    (finished.results() / "shards" / "train" / "00001.h5").unlink()
+    assert finished.rules("simulations") == {"check_simulator": 1, "simulate_shard": 1}
 
 
 def test_another_shard_size_gives_the_same_traces(finished):

@@ -11,7 +11,7 @@ from neuroinverse.config import check_config, load_study
 from neuroinverse.errors import ConfigError
 from neuroinverse.provenance import canonical
 from neuroinverse.slurm import advice
-from neuroinverse.workload import join_minutes, simulate_minutes, surrogate_minutes, train_minutes
+from neuroinverse.workload import guard_minutes, join_minutes, simulate_minutes, surrogate_minutes, train_minutes
 from neuroinverse.study import ESTIMATOR_PATTERN, VERSIONS
 from snakemake.io import IOFile
 
@@ -85,6 +85,16 @@ def given(rule, wildcards, files):
     if not settled(rule, wildcards):
         return files
     return [ancient(before_update(f)) if Path(f).exists() else f for f in files]
+
+
+# A shard is asked for after the guard has looked at its simulator. One that was made before there was a guard, and has
+# none among the inputs that Snakemake remembers, stays as it is.
+def guard_file(wildcards):
+    file, rule = f"results/{wildcards.study}/{wildcards.scale}/simulator.json", rules.simulate_shard
+    last = workflow.persistence.metadata(IOFile(expand(rule.output, **wildcards)[0], rule=rule.rule))
+    if settled(rule, wildcards) and file not in ((last and last.input) or ()):
+        return []
+    return given(rule, wildcards, file)
 
 
 def shard_files(study, dataset):

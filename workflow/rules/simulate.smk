@@ -51,8 +51,36 @@ rule compute_kernel:
         "neuroinverse compute_kernel --spec {params.spec:q} --output {output} &> {log}"
 
 
+rule check_simulator:
+    input:
+        library=lambda w: given(rules.check_simulator, w, library_file(w)) if study_of(w).mechanisms else [],
+        kernel=lambda w: given(rules.check_simulator, w, kernel_file(w)) if study_of(w).needs_kernel else [],
+    output:
+        "results/{study}/{scale}/simulator.json",
+    log:
+        "results/{study}/{scale}/logs/check_simulator.log",
+    benchmark:
+        "results/{study}/{scale}/benchmarks/check_simulator.tsv"
+    # all shards wait for it
+    priority: 2
+    conda:
+        "../../envs/compiler.yaml"
+    # one of them is idle most of the time
+    threads: 1
+    resources:
+        mem_mb=growing(lambda w, threads: 500 + study_of(w).simulator.worker_mb * 2),
+        runtime=lambda w, attempt: guard_minutes(study_of(w), attempt),
+    params:
+        spec=lambda w: canonical(study_of(w).guard_spec()),
+        library=lambda w, input: f"--library {input.library}" if input.library else "",
+        kernel=lambda w, input: f"--kernel {input.kernel}" if input.kernel else "",
+    shell:
+        "neuroinverse check_simulator --spec {params.spec:q} --output {output} {params.library} {params.kernel} &> {log}"
+
+
 rule simulate_shard:
     input:
+        guard=guard_file,
         library=lambda w: given(rules.simulate_shard, w, library_file(w)) if study_of(w).mechanisms else [],
         kernel=lambda w: given(rules.simulate_shard, w, kernel_file(w)) if study_of(w).needs_kernel else [],
         proposal=lambda w: given(rules.simulate_shard, w, proposal_files(w)),

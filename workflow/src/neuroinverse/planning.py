@@ -129,11 +129,11 @@ def plan(study: Study, rates: Rates) -> dict[str, float]:
         train += rates.train[name] * n * surrogates.hyperparameters(study, name)["epochs"]
     # per estimator: folds, and ensemble and evaluation, or the check of a posterior, transfer where asked for; per
     # dataset: one join, one proposal where a posterior makes it; per surrogate one and per reported one another, per
-    # objective two; and the study's own
+    # objective two; and the study's own, the guard among them
     jobs = shards + len(datasets) + sum(rounds.proposed(study, d) for d in datasets) + len(study.transferred)
     jobs += sum(k + (1 if study.is_posterior(e) else 2) for e, k in folds.items())
     jobs += len(surrogates.names(study)) + len(surrogates.reported(study)) + 2 * len(column.names(study))
-    jobs += 1 + bool(study.mechanisms) + study.needs_kernel + bool(study.network_datasets)
+    jobs += 2 + bool(study.mechanisms) + study.needs_kernel + bool(study.network_datasets)
     return {
         "simulations": simulations,
         "shards": shards,

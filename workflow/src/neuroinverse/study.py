@@ -21,7 +21,7 @@ from neuroinverse.features import feature_shape, split
 from neuroinverse.parameters import ParameterSpace
 from neuroinverse.provenance import digest, file_sha256, leaves, version
 from neuroinverse.sampling import FOUND, PROPOSED, resolve
-from neuroinverse.simulators import make_simulator, mechanism_files, simulator_class
+from neuroinverse.simulators import make_simulator, mechanism_files, simulator_class, source_files
 from neuroinverse.simulators.base import Signal, Simulator, stimuli
 from neuroinverse.simulators.user_module import neighbours
 from neuroinverse.versions import VERSIONS
@@ -216,7 +216,7 @@ class Study:
     def _simulation_spec(self, dataset: str) -> dict:
         """What every trace of a dataset depends on."""
         spec = self.scenario(dataset)
-        base, section = spec["dataset"], spec["simulator"]
+        base = spec["dataset"]
         sampling = self.sampling(base)[1]
         if sampling:
             spec["sampling"] = sampling
@@ -224,6 +224,12 @@ class Study:
             spec["proposal"] = digest(rounds.proposal_spec(self, base))
         elif sampling and sampling["kind"] == FOUND:
             spec["proposal"] = digest(column.search_spec(self, sampling["by"]))
+        return spec | self._sources(base)
+
+    def _sources(self, dataset: str) -> dict:
+        """What the files and packages behind the traces of a dataset are, by their contents and versions."""
+        scenario, spec = self.scenario(dataset), {}
+        section = scenario["simulator"]
         if "path" in section:
             spec["source_sha256"] = file_sha256(Path(section["path"]))
             behind = neighbours(Path(section["path"]), "simulator.path")
@@ -234,7 +240,7 @@ class Study:
         if self.needs_kernel:
             spec["kernel"] = digest(self.kernel_spec())
         waves = (Path(s["path"]) for s in stimuli(self.settings["protocol"]) if "path" in s)
-        files = [*make_simulator(self.scenario(base)).files(), *(f for f in waves if f.is_file())]
+        files = [*source_files(make_simulator(scenario), section), *(f for f in waves if f.is_file())]
         if files:
             # where the package is installed counts for nothing
             spec["files"] = {f.name if f.is_absolute() else str(f): file_sha256(f) for f in files}
@@ -242,6 +248,12 @@ class Study:
         if packages:
             spec["packages"] = {p: version(p) for p in packages}
         return spec
+
+    def guard_spec(self) -> dict:
+        """Specification of `check_simulator`: the simulator as the first dataset uses it."""
+        dataset = self.datasets[0]
+        scenario = {k: v for k, v in self.scenario(dataset).items() if k not in ("study", "dataset")}
+        return scenario | self._sources(dataset) | {"version": VERSIONS["check_simulator"]}
 
     @property
     def needs_kernel(self) -> bool:

@@ -6,6 +6,7 @@ VERSIONS = MappingProxyType(
     {
         "compile_mechanisms": 1,
         "compute_kernel": 1,
+        "check_simulator": 1,
         "simulate_shard": 1,
         "index_dataset": 1,
         "train_fold": 2,

@@ -9,6 +9,8 @@ from neuroinverse.study import Study
 # a request is this many times the estimate, and at least MINUTES
 SAFETY = 4.0
 MINUTES = 10
+# simulations of the guard for each parameter; one, and more where it has doubts
+GUARD_SIMULATIONS = 5
 # common limit of cluster partitions; a training that needs longer resumes on its retry
 LONGEST_MINUTES = 12 * 60
 # forward multiply-adds per second of small convolutions on one core
@@ -22,6 +24,11 @@ PASSES = 3.0
 def simulate_minutes(study: Study, threads: int = 1, attempt: int = 1) -> int:
     """Walltime to ask for one shard (min): a killed one begins anew, so the next attempt asks for more."""
     return _request(study.shard_size * study.simulator.core_seconds / threads, attempt)
+
+
+def guard_minutes(study: Study, attempt: int = 1) -> int:
+    """Walltime to ask for the guard (min)."""
+    return _request(GUARD_SIMULATIONS * len(study.parameters.parameters) * study.simulator.core_seconds, attempt)
 
 
 def join_minutes(study: Study, dataset: str, attempt: int = 1) -> int:

@@ -74,6 +74,31 @@ def mechanism_files(simulator: dict) -> list[Path]:
     return files
 
 
+def source_files(simulator: Simulator, section: dict) -> list[Path]:
+    """Files behind the traces beside mechanisms and kernel: what the simulator says, and what a user's one names.
+
+    Args:
+        simulator: The simulator.
+        section: The study's `simulator` section.
+
+    Raises:
+        ConfigError: If one does not exist.
+    """
+    given, where = simulator.files(), f"simulator: {type(simulator).__name__}.files()"
+    if isinstance(given, str | Path) or not all(isinstance(file, str | Path) for file in given):
+        raise ConfigError(f"{where} gave {given!r}; expected several paths, such as (Path('us/table.npy'),)")
+    files = list(map(Path, given))
+    for file in files:
+        if not file.is_file():
+            raise ConfigError(f"{where}: {file} does not exist; it counts from where Snakemake runs, {Path.cwd()}")
+    if "path" in section:
+        # MOD files enter by themselves
+        there = {f.resolve() for f in [*files, *mechanism_files(section)]}
+        named = user_module.named_files(Path(section["path"]), "simulator.path")
+        files += [file for file in named if file.resolve() not in there]
+    return files
+
+
 def make_simulator(spec: dict, library: Path | None = None, kernel: Path | None = None) -> Simulator:
     """Makes the simulator of a dataset's specification, with its parameters, protocol and options.
 

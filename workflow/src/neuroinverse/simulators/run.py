@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from importlib.util import source_from_cache
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,10 @@ from neuroinverse.shards import NOT_FINITE, OK, RAISED, SILENT
 from neuroinverse.simulators import make_simulator
 from neuroinverse.simulators.base import SimulationFailed
 from neuroinverse.simulators.contract import check_result
-from neuroinverse.simulators.user_module import cause
+from neuroinverse.simulators.user_module import cause, is_own
 
+# what lies here is of the machine
+SYSTEM = ("/usr/", "/etc/", "/proc/", "/sys/", "/dev/", "/lib", "/opt/", "/bin/", "/sbin/", "/var/")
 # so many failures of one kind, and nothing else before them, are no chance
 ALIKE = 10
 
@@ -149,7 +152,9 @@ _simulator, _about = None, None
 
 
 @contextmanager
-def workers(what, threads: int, simulation: dict, library: Path | None, kernel: Path | None) -> Iterator:
+def workers(
+    what, threads: int, simulation: dict, library: Path | None, kernel: Path | None, listen: bool = False
+) -> Iterator:
     """Processes that simulate: call `submit(simulate_rows, theta, seeds)` of what this gives.
 
     Args:
@@ -158,13 +163,14 @@ def workers(what, threads: int, simulation: dict, library: Path | None, kernel: 
         simulation: Specification of a dataset.
         library: Compiled mechanisms, where the simulator has some.
         kernel: What `compute_kernel` made, where the simulator needs it.
+        listen: Whether they remember for `files_touched` what is opened.
 
     Raises:
         NeuroinverseError: If one dies.
     """
     # spawned, not forked: NEURON and the threads of numerical libraries do not survive a fork
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(threads, context, _start, (simulation, library, kernel)) as pool:
+    with ProcessPoolExecutor(threads, context, _start, (listen, simulation, library, kernel)) as pool:
         try:
             yield pool
         except BrokenProcessPool as error:
@@ -177,9 +183,11 @@ def workers(what, threads: int, simulation: dict, library: Path | None, kernel: 
             raise
 
 
-def _start(*about) -> None:
+def _start(listen: bool, *about) -> None:
     global _about
     _about = about
+    if listen:
+        sys.addaudithook(_hear)
     # a KeyboardInterrupt of the simulator's own is none of these
     interrupts.install((signal.SIGINT,))
     # what it prints is for the log
@@ -198,3 +206,31 @@ def simulate_rows(theta, seeds) -> tuple:
     except NeuroinverseError as error:
         # errors with arguments of their own do not travel
         raise (ConfigError if isinstance(error, ConfigError) else NeuroinverseError)(str(error)) from None
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+_opened: dict[str, bool] = {}
+
+
+def _hear(event: str, arguments: tuple) -> None:
+    """Remembers what Python opens, and whether to write. What compiled code opens by itself is not heard of."""
+    if event == "open" and isinstance(arguments[0], str | bytes | os.PathLike):
+        mode, flags = arguments[1] or "", arguments[2] or 0
+        path = str(Path(os.fsdecode(arguments[0])).absolute())
+        writes = bool(set(mode) & set("wax+")) or bool(flags & (os.O_WRONLY | os.O_RDWR))
+        _opened[path] = _opened.get(path, False) or writes
+
+
+def files_touched() -> tuple[set[str], set[str]]:
+    """In a worker process that listens: files of the user's that were read, and those written to, that are there."""
+    read, written = set(), set()
+    for path, writes in _opened.items():
+        file = Path(path)
+        if file.suffix == ".pyc":
+            file = Path(source_from_cache(path))
+        below = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
+        hidden = any(part.startswith(".") or part == "__pycache__" for part in below.parts)
+        if not hidden and is_own(file) and not path.startswith(SYSTEM) and file.is_file():
+            (written if writes else read).add(str(file))
+    return read - {str(Path(p).absolute()) for p in _about[1:] if p}, written

@@ -25,6 +25,8 @@ from types import ModuleType
 
 from neuroinverse.errors import ConfigError, NeuroinverseError
 
+# folders named within folders are looked into so deep
+NESTED = 3
 PACKAGE = Path(__file__).parents[1]
 
 
@@ -322,6 +324,42 @@ def is_own(file: str | Path) -> bool:
 
 def _sum(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def named_files(path: Path, where: str) -> list[Path]:
+    """Files that a module or its neighbours name in quotes: beside them or below the working directory.
+
+    Folders that are named too are looked into. What a name that is put together when it runs leads to is not seen.
+
+    Args:
+        path: The user's file.
+        where: Place in the study that names it, for messages.
+
+    Returns:
+        The files, relative to the working directory where they lie below it; no modules.
+    """
+    modules = [Path(path).absolute(), *neighbours(path, where).values()]
+    sources = [m for m in modules if m.suffix == ".py"]
+    texts = dict.fromkeys(text for m in sources for text in _texts(m.read_bytes()))
+    folders = dict.fromkeys([*(m.parent for m in sources), Path.cwd()])
+    for _ in range(NESTED):
+        folders |= dict.fromkeys(inner for f in list(folders) for t in texts if (inner := f / t).is_dir())
+    found = dict.fromkeys(file for f in folders for t in texts if (file := f / t).is_file())
+    real = {m.resolve() for m in modules}
+    return [
+        Path(shown(file)) for file in {f.resolve(): f for f in reversed(found)}.values() if file.resolve() not in real
+    ]
+
+
+@functools.lru_cache(4096)
+def _texts(source: bytes) -> tuple[str, ...]:
+    """Texts in a source that could name a file."""
+    try:
+        nodes = ast.walk(ast.parse(source))
+        texts = [n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    except (SyntaxError, ValueError):
+        return ()
+    return tuple(dict.fromkeys(t for t in texts if 0 < len(t) <= 200 and t.isprintable() and t.strip("./ ")))
 
 
 # --- messages --------------------------------------------------------------------------------------------------------
