@@ -93,7 +93,7 @@ def test_without_metrics_nothing_is_warned_of_and_that_is_said(model, tmp_path, 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda path: np.save(path, traces(THETA)[:, :20]), "Give --dt-ms and --start-ms"),
+        (lambda path: np.save(path, traces(THETA)[:, :20]), "Give --start-ms"),
         (lambda path: np.save(path, np.full((1, 24), np.nan)), "not finite"),
     ],
 )
@@ -109,8 +109,8 @@ def test_a_file_that_says_its_unit_and_sampling_is_taken_at_its_word(model, tmp_
         array.attrs["unit"], array.attrs["dt_ms"], array.attrs["t0_ms"] = "mV", SIGNAL.dt_ms, SIGNAL.t0_ms
     assert len(verb.run(model, tmp_path / "x.h5", tmp_path / "d.parquet", samples=5)) == 6
     with h5py.File(tmp_path / "x.h5", "a") as file:
-        file["signals/voltage"].attrs["unit"] = "V"
-    with pytest.raises(ConfigError, match=r"is in V; the estimator takes mV"):
+        file["signals/voltage"].attrs["unit"] = "nA"
+    with pytest.raises(ConfigError, match=r"is in 'nA'; expected mV"):
         verb.run(model, tmp_path / "x.h5", tmp_path / "d.parquet", samples=5)
     with h5py.File(tmp_path / "x.h5", "a") as file:
         file["signals/voltage"].attrs["unit"], file["signals/voltage"].attrs["dt_ms"] = "mV", 0.1

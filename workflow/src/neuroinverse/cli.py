@@ -26,6 +26,14 @@ GPUS = (
     "--gpus",
     {"type": int, "default": 0, "metavar": "N", "help": "GPUs to use, data-parallel when several (0: the CPU)"},
 )
+# how traces of a user's are read
+TRACES = (
+    ("--dt-ms", {"type": float, "help": "sampling interval, where the file does not say it (that of the training)"}),
+    ("--start-ms", {"type": float, "help": "protocol time of the first sample (what the file says, or 0)"}),
+    ("--dataset", {"help": "path of the array in an .h5 file of another origin"}),
+    ("--unit", {"help": "unit of the values, where the file does not say it (that of the training)"}),
+    ("--scale", {"type": float, "default": 1.0, "help": "what values are multiplied by to be in the unit (1)"}),
+)
 MEMORY = ("--memory-mb", {"type": float, "default": 2000, "help": "memory for signals (2000)"})
 
 
@@ -137,9 +145,7 @@ VERBS = {
             _path("--output", "parquet to write, the draws"),
             _path("--summary", "CSV to write (standard output)", required=False),
             _path("--figure", "PNG to write, the pairs of the first trace", required=False),
-            ("--dt-ms", {"type": float, "help": "sampling interval of the input (that of the training)"}),
-            ("--start-ms", {"type": float, "default": 0.0, "help": "protocol time of the first sample (0)"}),
-            ("--dataset", {"help": "path of the array in an .h5 file of another origin"}),
+            *TRACES,
             ("--seed", {"type": int, "default": 0, "help": "seed of the draws (0)"}),
         ],
     ),
@@ -302,9 +308,7 @@ VERBS = {
             _path("--model", "an estimator's folder, or one .keras file"),
             _path("--input", ".csv, .npy or .h5"),
             _path("--output", "CSV to write (standard output)", required=False),
-            ("--dt-ms", {"type": float, "help": "sampling interval of the input (that of the training)"}),
-            ("--start-ms", {"type": float, "default": 0.0, "help": "protocol time of the first sample (0)"}),
-            ("--dataset", {"help": "path of the array in an .h5 file of another origin"}),
+            *TRACES,
             (
                 "--level",
                 {"type": float, "default": 0.9, "help": "how often low to high is to hold the truth (0.9)"},

@@ -1,12 +1,13 @@
 """The observation that a posterior is asked about: the first simulation of a dataset, or a recording."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
 
 from neuroinverse.errors import NeuroinverseError
 from neuroinverse.shards import OK, Dataset, is_dataset
-from neuroinverse.traces import read_at_sampling
+from neuroinverse.traces import read_recording
 
 
 def read_observation(path: Path, signal: dict) -> np.ndarray:
@@ -24,7 +25,10 @@ def read_observation(path: Path, signal: dict) -> np.ndarray:
         NeuroinverseError: If the simulation failed.
     """
     if not is_dataset(path):
-        return read_at_sampling(path, signal)[1][:1]
+        recording = read_recording(path, signal)
+        more = f"; the first, {recording.names[0]!r}, is the observation" if len(recording.names) > 1 else ""
+        print(f"{path}: {recording.words}{more}", file=sys.stderr)
+        return recording.values[:1]
     data = Dataset(path)
     if data.status(0, 1)[0] != OK:
         raise NeuroinverseError(f"{path}: the simulation that is the observation failed; change its parameters")

@@ -1,141 +1,269 @@
-"""Traces of a user's: read from files, brought to the window and sampling that an estimator takes."""
+"""Traces of a user's: read from files, brought to the unit, window and sampling that an estimator takes."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
+from neuroinverse import trace_files, units
 from neuroinverse.errors import ConfigError
+from neuroinverse.resampling import at_times
+
+TABLES, ARRAYS = (".csv", ".tsv", ".txt"), (".npy", ".h5", ".hdf5")
+# a membrane potential (mV) is not beyond, and not all of one this near to 0
+LARGEST_MV, SMALLEST_MV = 500.0, 0.5
+# attributes by which other programs say the sampling
+_RATES = ("dt", "rate", "sampling_rate", "sample_rate", "samplerate", "sampling_frequency", "fs", "sr", "interval")
+
+
+@dataclass(frozen=True)
+class Traces:
+    """Traces as a file has them.
+
+    Args:
+        names: One for every trace.
+        values: In the estimator's unit, shape (n, time[, channel]).
+        time_ms: Times of the samples (ms), where the file says them; else None.
+        words: What was understood.
+    """
+
+    names: list[str]
+    values: np.ndarray
+    time_ms: np.ndarray | None
+    words: str
 
 
 def read_at_sampling(
-    path: Path, signal: dict, dt_ms: float | None = None, start_ms: float = 0.0, dataset: str | None = None
+    path: Path, signal: dict, dt_ms: float | None = None, start_ms: float | None = None, dataset: str | None = None
 ) -> tuple[list[str], np.ndarray]:
-    """Reads traces and brings them to an estimator's window and sampling.
+    """Names and values of `read_recording`."""
+    recording = read_recording(path, signal, dt_ms, start_ms, dataset)
+    return recording.names, recording.values
+
+
+def read_recording(
+    path: Path,
+    signal: dict,
+    dt_ms: float | None = None,
+    start_ms: float | None = None,
+    dataset: str | None = None,
+    unit: str | None = None,
+    scale: float = 1.0,
+) -> Traces:
+    """Reads traces and brings them to an estimator's unit, window and sampling.
 
     Args:
         path: See `read_traces`.
-        signal: What the estimator takes, as its file describes it.
-        dt_ms: Sampling interval of the input (ms); that of the estimator when None. A column time_ms overrules it.
-        start_ms: Time in the protocol of the first sample (ms).
+        signal: What the estimator takes, as its file describes it: `name`, `unit`, `dt_ms`, `shape`, `t0_ms`.
+        dt_ms: Sampling interval of the input (ms), where the file does not say it; that of the estimator when None.
+        start_ms: Time in the protocol of the first sample (ms); a file's own time is then counted from there.
         dataset: Path of the array in an .h5 file of another origin.
+        unit: Unit of the values, where the file does not say it; the estimator's when None.
+        scale: What the values are multiplied by to be in that unit.
 
     Returns:
-        Names, and traces of shape (n, time[, channel]).
+        Names, values of shape (n, time[, channel]) and what was understood.
 
     Raises:
-        ConfigError: If the input cannot be read, or does not cover what the estimator takes.
+        ConfigError: If the input cannot be read, can be read in two ways, or does not cover what the estimator takes.
     """
-    names, traces, time_ms = read_traces(path, signal, dataset)
-    if time_ms is not None:
-        dt_ms, start_ms = float(np.diff(time_ms).mean()), float(time_ms[0])
-    return names, resample(traces, signal, dt_ms or signal["dt_ms"], start_ms, path)
+    found = read_traces(path, signal, dataset, dt_ms is not None, unit, scale)
+    n, dt, t0 = signal["shape"][0], signal["dt_ms"], signal["t0_ms"]
+    samples = found.values.shape[1]
+    given, said = found.time_ms, found.words
+    if given is None:
+        if dt_ms is not None and not (np.isfinite(dt_ms) and dt_ms > 0):
+            raise ConfigError(f"--dt-ms is {dt_ms:g}; expected a time above 0")
+        own = dt_ms or dt
+        just = samples == n and abs(own / dt - 1) < 1e-6 and start_ms is None
+        given = (t0 if just else start_ms or 0.0) + np.arange(samples) * own
+        said += f"; {own:g} ms apart" + (" (as the estimator's: the file does not say)" if dt_ms is None else "")
+    else:
+        own = float(np.median(np.diff(given))) if samples > 1 else dt
+        if dt_ms is not None and abs(dt_ms / own - 1) > 0.01:
+            raise ConfigError(
+                f"{path}: its time says {own:.6g} ms between samples, --dt-ms {dt_ms:g}; leave --dt-ms out"
+            )
+        if start_ms is not None:
+            given = given - given[0] + start_ms
+        said += f"; {own:.6g} ms apart"
+    _check_covered(path, signal, given, own, transposed=samples < n <= len(found.names))
+    wanted = t0 + np.arange(n) * dt
+    values, how = at_times(found.values, given, wanted) if samples > 1 else (found.values, "as they are")
+    if signal["name"] == "voltage" and own > 5 * dt and own > 0.2:
+        said += f"; WARNING: {1 / own:.3g} kHz is coarse for spikes, the training had {1 / dt:.3g} kHz"
+    said += f", {samples} samples from {given[0]:.6g} ms; {n} samples at {dt:g} ms from {t0:g} ms taken, {how}"
+    return replace(found, values=values, time_ms=wanted, words=said)
 
 
-def read_traces(path: Path, signal: dict, dataset: str | None) -> tuple[list[str], np.ndarray, np.ndarray | None]:
-    """Reads traces of a user's.
+def _check_covered(path: Path, signal: dict, given: np.ndarray, own: float, transposed: bool) -> None:
+    """Refuses a recording that does not cover the window; its last sample lasts one of its own intervals."""
+    n, dt, t0 = signal["shape"][0], signal["dt_ms"], signal["t0_ms"]
+    last = t0 + (n - 1) * dt
+    slack = 1e-6 * max(own, dt)
+    if t0 >= given[0] - max(min(own, dt) / 2, slack) and last <= given[-1] + max(own, dt / 2) + slack:
+        return
+    raise ConfigError(
+        f"{path}: spans {given[0]:g} to {given[-1] + own:g} ms ({len(given)} samples at {own:.6g} ms); the estimator "
+        f"needs {t0:g} to {t0 + n * dt:g} ms ({n} samples at {dt:g} ms) of {signal['name']} in {signal['unit']}. Give "
+        "--start-ms, the protocol's time of the first sample, and --dt-ms where the file does not say its sampling; or "
+        "record the whole protocol" + (". Or is the array transposed? Expected (traces, time)" if transposed else "")
+    )
+
+
+def read_traces(
+    path: Path, signal: dict, dataset: str | None, told: bool = False, unit: str | None = None, scale: float = 1.0
+) -> Traces:
+    """Reads traces of a user's as they are, in the estimator's unit.
 
     Args:
-        path: .csv (a column per trace and channel; one named time_ms gives the sampling), .npy of shape (time,) or
+        path: A table (.csv, .tsv, .txt: a column per trace and channel, one of them time), .npy of shape (time,) or
             (n, time), with channels (time, channel) or (n, time, channel), or .h5.
-        signal: What the estimator takes, as its file describes it: `name`, `shape`.
+        signal: What the estimator takes, as its file describes it: `name`, `unit`, `shape`.
         dataset: Path of the array in an .h5 file of another origin.
-
-    Returns:
-        Names, traces of shape (n, time[, channel]), and time (ms) where the file has it, else None.
+        told: Whether the sampling is told beside the file.
+        unit: Unit of the values, where the file does not say it.
+        scale: What the values are multiplied by to be in that unit.
 
     Raises:
-        ConfigError: If the file does not exist, is no such file, or holds values that are not finite.
+        ConfigError: If the file does not exist, is no such file, or holds values that are not finite or not in a unit
+            of the signal.
     """
+    path = Path(path)
     if not path.is_file():
-        raise ConfigError(f"{path} does not exist")
-    time_ms, channels = None, (*signal["shape"], 1)[1]
+        raise ConfigError(f"{path} {'is a folder; expected a file of traces' if path.is_dir() else 'does not exist'}")
+    if unit is not None:
+        units.factor(unit, signal["unit"], f"--unit: {signal['name']}")
+    channels = (*signal["shape"], 1)[1]
+    suffix = path.suffix.lower()
+    if suffix in TABLES:
+        found = _of_table(path, signal, channels, told, unit, scale)
+    elif suffix in ARRAYS:
+        found = _of_array(path, signal, channels, dataset, told, unit, scale)
+    else:
+        raise ConfigError(f"{path}: expected .csv, .npy or .h5 (also .tsv, .txt, .hdf5)")
+    _check_range(path, signal, found.values)
+    return found
+
+
+def _of_table(path, signal, channels, told, unit, scale) -> Traces:
+    time_ms, columns, said = trace_files.take_time(path, trace_files.read_table(path), told)
+    if not columns or len(columns) % channels:
+        raise ConfigError(
+            f"{path}: has {len(columns)} columns of samples; {signal['name']} has {channels} channel"
+            f"{'s, each' if channels > 1 else ', each trace'} a column"
+        )
+    factors = [scale * _factor(path, signal, c.unit, unit, f"column {c.title!r}") for c in columns]
+    values = np.array([c.values * f for c, f in zip(columns, factors, strict=True)])
+    if channels > 1:
+        values = values.reshape(-1, channels, values.shape[1]).transpose(0, 2, 1)
+    names = [c.name or c.title for c in columns[::channels]]
+    if len(set(names)) < len(names):
+        raise ConfigError(
+            f"{path}: several columns are called {next(n for n in names if names.count(n) > 1)!r}; name each otherwise"
+        )
+    units_said = ", ".join(dict.fromkeys(c.unit or unit or f"{signal['unit']}, as none is stated" for c in columns))
+    return Traces(
+        names, values, time_ms, f"{_count(names)} ({units_said}){'; ' if said else ''}{said.removeprefix('; ')}"
+    )
+
+
+def _of_array(path, signal, channels, dataset, told, unit, scale) -> Traces:
+    time_ms, stated, indices = None, None, None
     try:
-        if path.suffix == ".csv":
-            table = pd.read_csv(path)
-            if "time_ms" in table:
-                time_ms = table.pop("time_ms").to_numpy(float)
-            if len(table.columns) % channels:
-                raise ConfigError(
-                    f"{path}: has {len(table.columns)} columns of samples; {signal['name']} has {channels} channels, "
-                    "each a column"
-                )
-            names, traces = [str(c) for c in table.columns[::channels]], table.to_numpy(float).T
-            if channels > 1:
-                traces = traces.reshape(-1, channels, len(table)).transpose(0, 2, 1)
-        elif path.suffix == ".npy":
-            traces = _of_channels(np.load(path), channels)
-            names = [str(i) for i in range(len(traces))]
-        elif path.suffix in (".h5", ".hdf5"):
+        if path.suffix.lower() == ".npy":
+            array = np.load(path, allow_pickle=False)
+            if not isinstance(array, np.ndarray):
+                raise ConfigError(f"{path}: is an archive of several arrays (.npz); save one with numpy.save")
+        else:
             import h5py
 
             with h5py.File(path) as file:
-                array = file[dataset or f"signals/{signal['name']}"]
-                traces, time_ms = _of_channels(array[:], channels), _stated_time(array, signal, path)
-                names = [str(i) for i in (file["index"][:] if "index" in file and not dataset else range(len(traces)))]
-        else:
-            raise ConfigError(f"{path}: expected .csv, .npy or .h5")
-    except (ValueError, KeyError, OSError) as error:
+                stored = file[dataset or f"signals/{signal['name']}"]
+                if not isinstance(stored, h5py.Dataset):
+                    raise ConfigError(f"{path}: {stored.name} is a group; name the array in it with --dataset")
+                array, stated = stored[()], _text(stored.attrs.get("unit"))
+                time_ms, scale = _attributes(path, stored, signal, told, scale)
+                indices = file["index"][:] if "index" in file and not dataset else None
+    except (ValueError, KeyError, OSError, EOFError) as error:
         raise ConfigError(f"{path}: cannot be read as traces ({error})") from error
-    if (
-        not len(traces)
-        or traces.ndim > 3
-        or traces.shape[2:] not in ((channels,), () if channels == 1 else (channels,))
-    ):
+    array = np.asarray(array)
+    if array.dtype.kind not in "fiu":
+        raise ConfigError(f"{path}: holds {array.dtype} values; expected real numbers")
+    if array.dtype.kind in "iu" and scale == 1.0 and unit is None:
         raise ConfigError(
-            f"{path}: holds an array of shape {traces.shape}; expected (traces, time)"
+            f"{path}: holds whole numbers ({array.dtype}), as an amplifier counts them; give --scale, the "
+            f"{signal['unit']} of one count, or --unit if they are in a unit already"
+        )
+    array = array.astype(float)
+    values = array[None] if array.ndim == (2 if channels > 1 else 1) else array
+    if values.ndim != (3 if values.shape[2:] == (channels,) else 2 if channels == 1 else 0) or not values.size:
+        raise ConfigError(
+            f"{path}: holds an array of shape {array.shape}; expected (traces, time)"
             + (f", with {channels} channels (traces, time, {channels})" if channels > 1 else "")
         )
-    if not np.isfinite(traces).all():
-        raise ConfigError(f"{path}: holds values that are not finite (or a header is missing); clean the traces first")
-    return names, traces, time_ms
+    if not np.isfinite(values).all():
+        row = int(np.argmax(~np.isfinite(values.reshape(len(values), -1)).all(axis=1)))
+        raise ConfigError(f"{path}: trace {row} holds values that are not finite; clean the traces first")
+    values = values * scale * _factor(path, signal, stated, unit, signal["name"])
+    names = [str(i) for i in (range(len(values)) if indices is None else indices)]
+    said = stated or unit or f"{signal['unit']}, as none is stated"
+    return Traces(names, values, time_ms, f"{_count(names)} ({said})")
 
 
-def _stated_time(array, signal: dict, path: Path) -> np.ndarray | None:
-    """Time (ms) of the samples of an array that says its sampling, as this project's do; None of others.
-
-    Raises:
-        ConfigError: If it says another unit.
-    """
-    unit = array.attrs.get("unit", signal["unit"])
-    unit = unit.decode() if isinstance(unit, bytes) else str(unit)
-    if unit != signal["unit"]:
-        raise ConfigError(f"{path}: {signal['name']} is in {unit}; the estimator takes {signal['unit']}. Convert it")
-    if "dt_ms" not in array.attrs:
-        return None
-    samples = array.shape[-1] if array.ndim == 1 else array.shape[1]
-    return array.attrs.get("t0_ms", 0.0) + np.arange(samples) * array.attrs["dt_ms"]
+def _text(value) -> str | None:
+    return value.decode() if isinstance(value, bytes) else None if value is None else str(value)
 
 
-def _of_channels(array: np.ndarray, channels: int) -> np.ndarray:
-    """An array with the axis of traces that one trace alone may lack."""
-    return array[None] if array.ndim == (2 if channels > 1 else 1) else array
-
-
-def resample(traces: np.ndarray, signal: dict, dt_ms: float, start_ms: float, source: Path) -> np.ndarray:
-    """The trained window at the trained sampling, by linear interpolation where the sampling differs.
-
-    Args:
-        traces: Shape (n, time[, channel]).
-        signal: What the estimator takes: `shape`, `dt_ms`, `t0_ms`, `name`, `unit`.
-        dt_ms: Sampling interval of the traces (ms).
-        start_ms: Time in the protocol of their first sample (ms).
-        source: Their file, for messages.
+def _attributes(path: Path, stored, signal: dict, told: bool, scale: float) -> tuple[np.ndarray | None, float]:
+    """Times (ms) and scale that an array states in its attributes, as this project's do; None where it states no times.
 
     Raises:
-        ConfigError: If the traces do not cover the window.
+        ConfigError: If it states a sampling or scale in another way, that cannot be told from its name.
     """
-    n, dt, t0 = signal["shape"][0], signal["dt_ms"], signal["t0_ms"]
-    given = start_ms + np.arange(traces.shape[1]) * dt_ms
-    wanted = t0 + np.arange(n) * dt
-    if traces.shape[1] == n and abs(dt_ms - dt) < 1e-9 and start_ms == 0.0:
-        return traces  # just the window
-    if wanted[0] < given[0] - dt / 2 or wanted[-1] > given[-1] + dt / 2:
+    names = {name.lower(): name for name in stored.attrs}
+    for name in ("conversion", "scale", "scale_factor", "gain", "offset", "add_offset"):
+        neutral = 0.0 if "offset" in name else 1.0
+        if name in names and scale == 1.0 and np.any(stored.attrs[names[name]] != neutral):
+            raise ConfigError(
+                f"{path}: {stored.name} has an attribute {names[name]} = {stored.attrs[names[name]]}; apply it to the "
+                "values, or give --scale"
+            )
+    if "dt_ms" in stored.attrs:
+        samples = stored.shape[-1] if len(stored.shape) == 1 else stored.shape[1]
+        return float(stored.attrs.get("t0_ms", 0.0)) + np.arange(samples) * float(stored.attrs["dt_ms"]), scale
+    for name in _RATES:
+        if name in names and not told:
+            raise ConfigError(
+                f"{path}: {stored.name} has an attribute {names[name]} = {stored.attrs[names[name]]}, and no dt_ms; "
+                "give --dt-ms, the sampling interval in ms"
+            )
+    return None, scale
+
+
+def _factor(path: Path, signal: dict, stated: str | None, told: str | None, what: str) -> float:
+    if stated is None:
+        return 1.0 if told is None else units.factor(told, signal["unit"], f"--unit: {signal['name']}")
+    if told is not None and units.known(told) != units.known(stated):
         raise ConfigError(
-            f"{source}: spans {given[0]:g} to {given[-1]:g} ms at {dt_ms:g} ms; the estimator needs {wanted[0]:g} to "
-            f"{wanted[-1]:g} ms ({n} samples at {dt:g} ms) of {signal['name']} in {signal['unit']}. "
-            "Give --dt-ms and --start-ms, or record the whole protocol"
+            f"{path}: {what} is in {stated!r}, --unit says {told!r}; leave --unit out, or correct the file"
         )
-    columns = traces.reshape(len(traces), len(given), -1).transpose(0, 2, 1)
-    resampled = np.array([[np.interp(wanted, given, column) for column in trace] for trace in columns])
-    return resampled.transpose(0, 2, 1).reshape(len(traces), n, *traces.shape[2:])
+    return units.factor(stated, signal["unit"], f"{path}: {what}")
+
+
+def _check_range(path: Path, signal: dict, values: np.ndarray) -> None:
+    """Refuses membrane potentials that cannot be in the unit that they are taken for."""
+    if signal["name"] != "voltage" or signal["unit"] != "mV":
+        return
+    largest = np.abs(values).reshape(len(values), -1).max(axis=1)
+    for name, top in enumerate(largest):
+        if top > LARGEST_MV or 0.01 < top < SMALLEST_MV:
+            raise ConfigError(
+                f"{path}: trace {name} reaches {top:.4g} mV, read as it stands; no membrane potential does. Give its "
+                "unit in the file's heading, such as 'V (uV)', or with --unit, or a factor with --scale"
+            )
+
+
+def _count(names: list[str]) -> str:
+    shown = ", ".join(names[:4]) + (", …" if len(names) > 4 else "")
+    return f"{len(names)} trace{'s' if len(names) > 1 else ''} {shown}"

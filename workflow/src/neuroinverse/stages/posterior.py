@@ -11,7 +11,7 @@ from neuroinverse.errors import ConfigError
 from neuroinverse.estimators.posterior import Posterior
 from neuroinverse.evaluation import posterior_figures, style
 from neuroinverse.files import atomic
-from neuroinverse.traces import read_at_sampling
+from neuroinverse.traces import read_recording
 
 
 def run(
@@ -22,28 +22,28 @@ def run(
     summary: Path | None = None,
     figure: Path | None = None,
     dt_ms: float | None = None,
-    start_ms: float = 0.0,
+    start_ms: float | None = None,
     dataset: str | None = None,
     seed: int = 0,
+    unit: str | None = None,
+    scale: float = 1.0,
 ) -> pd.DataFrame:
     """Draws from the posteriors of recorded traces.
 
     Args:
         model: A posterior's folder, with fold-*/model.keras and metrics.json.
-        input: Traces in the unit of the training signal, as for `predict`.
+        input: Traces, as for `predict`.
         output: Parquet to write: trace, the parameters in physical units, gain_nats (log density over that of
             the prior).
         samples: Draws per trace.
         summary: CSV to write; standard output when None.
         figure: PNG to write, all pairs of parameters of the first trace.
-        dt_ms: Sampling interval of the input (ms); that of the training when None.
-        start_ms: Time in the protocol (ms) of the input's first sample.
-        dataset: Path of the array in an .h5 file of another origin.
+        dt_ms, start_ms, dataset, unit, scale: As for `predict`.
         seed: Seed of the draws.
 
     Returns:
         The summary, one row per trace and parameter: trace, parameter, unit, mean, sd, q05, median, q95,
-        sd_over_prior_sd, score, warning.
+        sd_over_prior_sd, score, warning, read_as.
 
     Raises:
         ConfigError: If the input cannot be read, does not cover what the posterior takes, or a feature is undefined in
@@ -55,24 +55,27 @@ def run(
     if samples < 2:
         raise ConfigError(f"--samples: {samples}; expected two or more")
     posterior = Posterior(files)
-    names, signals = read_at_sampling(input, posterior.signal, dt_ms, start_ms, dataset)
+    recording = read_recording(input, posterior.signal, dt_ms, start_ms, dataset, unit, scale)
+    print(f"{input}: {recording.words}", file=sys.stderr)
+    names, signals = recording.names, recording.values
     threshold, score = _threshold(model), posterior.score(signals)
     conditions = posterior.conditions(signals)
     space, rows, draws = posterior.parameters, [], []
     for i, name in enumerate(names):
         own = [c[i : i + 1] for c in conditions]
         noise = np.random.default_rng([seed, i]).standard_normal((1, samples, len(space.names)))
-        unit = posterior.sample(own, noise)
-        if not all(np.isfinite(x).all() for x in (unit, *own)):
+        drawn = posterior.sample(own, noise)
+        if not all(np.isfinite(x).all() for x in (drawn, *own)):
             print(f"{input}: a feature of trace {name} is undefined or far out; it has no posterior", file=sys.stderr)
             continue
-        physical = space.to_physical(unit[0])
+        physical = space.to_physical(drawn[0])
         draws.append(pd.DataFrame({"trace": name, **dict(zip(space.names, physical.T, strict=True))}))
-        draws[-1]["gain_nats"] = posterior.gain(unit, own)[0]
+        draws[-1]["gain_nats"] = posterior.gain(drawn, own)[0]
         warned = bool(score[i] > threshold)
-        rows += [{"trace": name, **row, "score": score[i], "warning": warned} for row in summarise(space, unit[0])]
+        said = {"score": score[i], "warning": warned, "read_as": recording.words}
+        rows += [{"trace": name, **row, **said} for row in summarise(space, drawn[0])]
         if figure is not None and len(draws) == 1:
-            style.save(posterior_figures.pairs(space, unit[0]), figure)
+            style.save(posterior_figures.pairs(space, drawn[0]), figure)
         if warned:
             print(
                 f"trace {name} is unlike the training traces (score {score[i]:.3g}; 1 % of simulations are above "

@@ -10,7 +10,7 @@ from neuroinverse.errors import ConfigError
 from neuroinverse.estimators.ensemble import Ensemble
 from neuroinverse.evaluation.calibration import ErrorModel
 from neuroinverse.files import atomic
-from neuroinverse.traces import read_at_sampling
+from neuroinverse.traces import read_recording
 
 
 def run(
@@ -18,28 +18,32 @@ def run(
     input: Path,
     output: Path | None = None,
     dt_ms: float | None = None,
-    start_ms: float = 0.0,
+    start_ms: float | None = None,
     dataset: str | None = None,
     level: float = 0.9,
+    unit: str | None = None,
+    scale: float = 1.0,
 ) -> pd.DataFrame:
     """Infers parameters, with errors, of recorded traces.
 
     Args:
         model: An estimator's folder (with fold-*/model.keras) or one .keras file.
-        input: Traces in the unit of the training signal: .csv (one column per trace; a column named time_ms gives the
-            sampling), .npy of shape (time,) or (n, time), or .h5 (one of this project's, or with `dataset`). Where the
-            signal has channels, a trace is as many consecutive columns of a .csv, and arrays have the shape
-            (time, channel) or (n, time, channel).
+        input: Traces, as `traces.read_recording` takes them: .csv (one column per trace, and one of time), .npy of
+            shape (time,) or (n, time), or .h5 (one of this project's, or with `dataset`). Where the signal has
+            channels, a trace is as many consecutive columns of a .csv, and arrays have the shape (time, channel) or
+            (n, time, channel).
         output: CSV to write; standard output when None.
-        dt_ms: Sampling interval of the input (ms); that of the training when None.
-        start_ms: Time in the protocol (ms) of the input's first sample.
+        dt_ms: Sampling interval of the input (ms), where the file does not say it; that of the training when None.
+        start_ms: Time in the protocol (ms) of the input's first sample; what the file says, or 0, when None.
         dataset: Path of the array in an .h5 file of another origin.
+        unit: Unit of the values, where the file does not say it; that of the training when None.
+        scale: What the values are multiplied by to be in that unit.
         level: How often the truth lies between low and high, 0.01 to 0.99 in steps of 0.01.
 
     Returns:
         One row per trace and parameter: trace, parameter, unit, value, low, high, level, error_unit (one stated
         standard deviation), spread_unit, out_of_range, score (how unlike the training traces the trace is), warning
-        (whether that is more than 99 % of the simulations of the prior have).
+        (whether that is more than 99 % of the simulations of the prior have), read_as (what the input was taken for).
 
     Raises:
         ConfigError: If the input cannot be read, or does not cover what the estimator was trained on, or there is no
@@ -48,8 +52,9 @@ def run(
     files = sorted(model.glob("fold-*/model.keras")) if model.is_dir() else [model]
     ensemble = Ensemble(files)
     errors = _error_model(model, level)
-    names, signals = read_at_sampling(input, ensemble.signal, dt_ms, start_ms, dataset)
-    predictions = ensemble.predict(signals)
+    recording = read_recording(input, ensemble.signal, dt_ms, start_ms, dataset, unit, scale)
+    print(f"{input}: {recording.words}", file=sys.stderr)
+    names, predictions = recording.names, ensemble.predict(recording.values)
     space = ensemble.parameters
     errors = errors or ErrorModel.nothing(len(space.parameters))
     error = errors.error(predictions.sd)
@@ -70,6 +75,7 @@ def run(
             "out_of_range": predictions.out_of_range[i],
             "score": predictions.score[i],
             "warning": bool(warned[i]),
+            "read_as": recording.words,
         }
         for i, name in enumerate(names)
         for k, p in enumerate(space.parameters)

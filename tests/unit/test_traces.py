@@ -1,0 +1,263 @@
+"""Recordings as people have them: read as they mean it, or refused with the line and the cure."""
+
+import h5py
+import numpy as np
+import pytest
+
+from neuroinverse import units
+from neuroinverse.errors import ConfigError
+from neuroinverse.observation import read_observation
+from neuroinverse.traces import read_at_sampling, read_recording
+
+# six samples from 0 ms
+SIGNAL = {"name": "voltage", "unit": "mV", "dt_ms": 0.5, "shape": [6], "t0_ms": 0.0}
+RAMP = [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]
+TRACE = [-65.0, -64.0, -60.0, 20.0, -70.0, -66.0]
+
+
+def read(tmp_path, text: str, name="x.csv", signal=SIGNAL, **options) -> np.ndarray:
+    (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    return read_at_sampling(tmp_path / name, signal, **options)[1][0]
+
+
+def table(heading: str, time, values=TRACE, separator=",") -> str:
+    return "\n".join([heading, *(f"{t}{separator}{v}" for t, v in zip(time, values, strict=True))]) + "\n"
+
+
+def refused(tmp_path, text, *words, **options) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, text, **options)
+    for word in words:
+        assert word in str(caught.value), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "heading",
+    ["time_ms,V", "Time_ms,V", " time_ms,V", "time (ms),V", "t [ms],V", "t/ms,V", "Time in ms,V", "ms,V", "TIME_MSEC,V",
+     "time (milliseconds),V (mV)", '"time (ms)","Vm (mV)"', "time_ms,voltage_mV"],
+)  # fmt: skip
+def test_time_by_any_usual_name(tmp_path, heading):
+    assert read(tmp_path, table(heading, RAMP)).tolist() == TRACE
+
+
+@pytest.mark.parametrize(
+    ("heading", "factor"), [("time_s,V", 1e-3), ("seconds,V", 1e-3), ("t (us),V", 1e3), ("Time [µs],V", 1e3)]
+)
+def test_time_in_other_units(tmp_path, heading, factor):
+    assert read(tmp_path, table(heading, [f"{t * factor:.10g}" for t in RAMP])).tolist() == TRACE
+
+
+@pytest.mark.parametrize("heading", ["t,V", "Time,V", ",V", "Unnamed: 0,V", "index,V", "x,V", "sample,V", "abc,V"])
+def test_what_may_be_time_is_never_a_trace(tmp_path, heading):
+    refused(tmp_path, table(heading, range(6)), "looks like time", "name it time_ms")
+
+
+def test_an_index_is_left_out_where_the_sampling_is_told(tmp_path):
+    text = table("sample,V", range(6))
+    recording = read_recording(_written(tmp_path, text), SIGNAL, dt_ms=0.5)
+    assert recording.values.tolist() == [TRACE] and "index column 'sample' left out" in recording.words
+
+
+def test_two_time_columns_that_differ_are_refused(tmp_path):
+    refused(tmp_path, "time_ms,V,time_s\n0,1,0\n1,2,2\n", "several time columns")
+
+
+@pytest.mark.parametrize(
+    ("time", "words"),
+    [
+        ([0, 0, 0, 0, 0, 0], ["does not increase at row 2"]),
+        ([0, 0.5, 0.25, 1, 2, 2.5], ["does not increase at row 3"]),
+        ([0, 0.5, 1, 0, 0.5, 1], ["row 4", "side by side"]),
+        ([0, 0.5, "", 1.5, 2, 2.5], ["line 4", "'time_ms'", "not finite"]),
+        ([0, 0.5, "nan", 1.5, 2, 2.5], ["line 4"]),
+        ([0, 0.5, 1, 1.5, 101.5, 102], ["gap at row 5", "100 ms"]),
+    ],
+)
+def test_times_that_do_not_serve_name_the_row(tmp_path, time, words):
+    refused(tmp_path, table("time_ms,V", time), *words)
+
+
+def test_uneven_times_are_interpolated_on_themselves(tmp_path):
+    """As NEURON's variable step gives them. The values are the times."""
+    time = [0, 0.001, 0.002, 0.003, 1, 3]
+    np.testing.assert_allclose(read(tmp_path, table("time_ms,V", time, time)), RAMP, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("V\n-65,311\n-64,900\n", ["line 2 has 2 fields", "decimal commas"]),
+        ("time_ms;V\n0,0;-65,311\n0,5;-64,900\n", ["decimal commas (line 2)"]),
+        ("time_ms\tV\n0,0\t-65,311\n", ["decimal commas"]),
+        ("0,75\n0,75\n0,80\n", ["decimal commas"]),
+        ("time_ms,V\n0,-65\n0.5\n", ["line 3 has 1 fields"]),
+        ("time_ms,V\n0,-65,1\n", ["line 2 has 3 fields"]),
+        ("time_ms,V\n0,-65\n0.5,n/a\n", ["line 3", "'V'", "'n/a'"]),
+        ("time_ms,V\n0,-65\n0.5,inf\n", ["line 3", "not finite"]),
+        ("time_ms,V\n0,-65\n0.5,1_0\n", ["line 3"]),
+        ("time_ms,V\n", ["no numbers"]),
+        ("", ["empty"]),
+        ("0,-65\n0.5,-64\n1,-60\n", ["no line of names", "time_ms"]),
+        ("time_ms,V\n".encode("utf-16"), ["UTF-16"]),
+        (b"PK\x03\x04", ["Excel"]),
+        ("time_ms,V,V\n" + "".join(f"{t},1,2\n" for t in RAMP), ["several columns are called 'V'"]),
+        ("time_ms,I (nA)\n0,1\n0.5,1\n", ["'nA'", "expected mV"]),
+        ("time_ms,V (furlong)\n0,1\n0.5,1\n", ["'furlong'", "expected mV"]),
+    ],
+)
+def test_tables_that_are_refused(tmp_path, text, words):
+    refused(tmp_path, text, *words)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        table("time_ms;V", RAMP, separator=";"),
+        table("time_ms\tV", RAMP, separator="\t"),
+        table("time_ms V", RAMP, separator="  "),
+        "# of cell 3\n" + table("time_ms,V", RAMP) + "\n\n",
+        "# time_ms,V\n" + "\n".join(f"{t},{v}" for t, v in zip(RAMP, TRACE, strict=True)),
+        table("time,V", RAMP).replace("time,V\n", "time,V\nms,mV\n"),
+        table("time_ms,V", RAMP).replace("\n", "\r\n"),
+        table("time_ms,V", RAMP).replace("\n", ",\n"),
+        "\ufeff" + table("time_ms,V", RAMP),
+        "V\n" + "\n".join(map(str, TRACE)),
+        "\n".join(map(str, TRACE)),
+    ],
+)
+def test_dialects(tmp_path, text):
+    assert read(tmp_path, text).tolist() == TRACE
+
+
+@pytest.mark.parametrize(
+    ("unit", "factor"),
+    [
+        ("V", 1e-3),
+        ("volts", 1e-3),
+        ("mV", 1),
+        ("mv", 1),
+        ("millivolt", 1),
+        ("uV", 1e3),
+        ("µV", 1e3),
+        ("microvolts", 1e3),
+    ],
+)
+def test_units_are_converted(tmp_path, unit, factor):
+    values = [f"{v * factor:.10g}" for v in TRACE]
+    np.testing.assert_allclose(read(tmp_path, table(f"time_ms,Vm ({unit})", RAMP, values)), TRACE, rtol=1e-12)
+    np.testing.assert_allclose(units.factor(unit, "mV", "x"), 1 / factor, rtol=1e-15)
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1e3, 37.0])
+def test_values_that_are_no_membrane_potential_are_refused(tmp_path, factor):
+    refused(tmp_path, table("time_ms,V", RAMP, np.multiply(TRACE, factor)), "no membrane potential does", "--unit")
+
+
+def test_volts_that_are_millivolts_are_refused_and_can_be_told(tmp_path):
+    refused(tmp_path, table("time_ms,V (V)", RAMP), "reaches 7e+04 mV", "--unit")
+    path = _written(tmp_path, table("time_ms,V", RAMP, np.multiply(TRACE, 1e-3)))
+    np.testing.assert_allclose(read_recording(path, SIGNAL, unit="V").values[0], TRACE)
+    np.testing.assert_allclose(read_recording(path, SIGNAL, scale=1e3).values[0], TRACE)
+
+
+def _written(tmp_path, text):
+    (tmp_path / "x.csv").write_text(text)
+    return tmp_path / "x.csv"
+
+
+def test_a_window_is_where_its_time_says(tmp_path):
+    window = SIGNAL | {"t0_ms": 110.0}
+    refused(tmp_path, table("time_ms,V", RAMP), "spans 0 to 3 ms", "110 to 113 ms", "--start-ms", signal=window)
+    assert read(tmp_path, table("time_ms,V", RAMP), signal=window, start_ms=110).tolist() == TRACE
+    late = table("time_ms,V", np.add(RAMP, 1000))
+    refused(tmp_path, late, "spans 1000 to 1003 ms")
+    assert read(tmp_path, late, start_ms=0.0).tolist() == TRACE, "the file's time is relative then"
+    refused(tmp_path, table("time_ms,V", RAMP), "--dt-ms 0.1", "leave --dt-ms out", dt_ms=0.1)
+
+
+@pytest.mark.parametrize("rate_kHz", [10, 20, 25, 50])
+def test_exactly_the_protocol_at_its_own_sampling_is_enough(tmp_path, rate_kHz):
+    """460 ms at 0.02 ms: the last sample of a coarser recording is held."""
+    protocol = SIGNAL | {"dt_ms": 0.02, "shape": [23000]}
+    np.save(tmp_path / "x.npy", np.full(460 * rate_kHz, -70.0))
+    values = read_at_sampling(tmp_path / "x.npy", protocol, dt_ms=1 / rate_kHz)[1]
+    assert values.shape == (1, 23000) and (values == -70).all()
+    np.save(tmp_path / "x.npy", np.full(460 * rate_kHz - 2, -70.0))
+    with pytest.raises(ConfigError, match="the estimator needs 0 to 460 ms"):
+        read_at_sampling(tmp_path / "x.npy", protocol, dt_ms=1 / rate_kHz)
+
+
+@pytest.mark.parametrize("own", [0.01, 0.02, 0.004, 1 / 30, 0.013])
+def test_a_finer_recording_is_filtered_and_keeps_its_rest(tmp_path, own):
+    """A slow wave stays, what is above the model's Nyquist frequency goes, a constant stays to the bit."""
+    signal = SIGNAL | {"dt_ms": 0.05, "shape": [2000], "t0_ms": 5.0}
+    time, wanted = np.arange(round(110 / own)) * own, 5 + np.arange(2000) * 0.05
+    slow = -60 + 10 * np.sin(2 * np.pi * 0.2 * time)
+    fast = 5 * np.sin(2 * np.pi * 14 * time)
+    np.save(tmp_path / "x.npy", [slow + fast, slow, np.full(len(time), -70.123)])
+    both, alone, constant = read_at_sampling(tmp_path / "x.npy", signal, dt_ms=own)[1]
+    expected = -60 + 10 * np.sin(2 * np.pi * 0.2 * wanted)
+    np.testing.assert_allclose(alone[20:-20], expected[20:-20], atol=0.02)
+    np.testing.assert_allclose(alone, expected, atol=0.3)
+    np.testing.assert_allclose(both[20:-20], expected[20:-20], atol=0.1)
+    assert (constant == -70.123).all()
+
+
+def test_a_peak_stays_where_it_is(tmp_path):
+    signal = SIGNAL | {"dt_ms": 0.05, "shape": [400]}
+    time = np.arange(2000) * 0.01
+    np.save(tmp_path / "x.npy", -70 + 100 * np.exp(-(((time - 7.5) / 0.4) ** 2)))
+    trace = read_at_sampling(tmp_path / "x.npy", signal, dt_ms=0.01)[1][0]
+    assert trace.argmax() == 150 and trace.max() == pytest.approx(30, abs=0.3)
+
+
+def test_arrays(tmp_path):
+    for name, array, options, words in [
+        ("counts", np.array([TRACE], np.int16), {}, "whole numbers (int16)"),
+        ("complex", np.array([TRACE], complex), {}, "complex128"),
+        ("flags", np.array([TRACE]) > 0, {}, "bool"),
+        ("objects", np.array([[1, None]]), {}, "cannot be read as traces"),
+        ("text", np.array(["a"]), {}, "expected real numbers"),
+        ("none", np.float64(1.0), {}, "expected (traces, time)"),
+        ("columns", np.zeros((1000, 2)), {}, "transposed"),
+    ]:
+        np.save(tmp_path / f"{name}.npy", array)
+        with pytest.raises(ConfigError) as caught:
+            read_at_sampling(tmp_path / f"{name}.npy", SIGNAL, **options)
+        assert words in str(caught.value) and name in str(caught.value)
+    np.save(tmp_path / "counts.npy", np.array(TRACE, np.int16) * 32)
+    np.testing.assert_allclose(read_recording(tmp_path / "counts.npy", SIGNAL, scale=1 / 32).values[0], TRACE)
+    np.save(tmp_path / "big.npy", np.asfortranarray([TRACE, TRACE]).astype(">f4"))
+    assert read_at_sampling(tmp_path / "big.npy", SIGNAL)[1].tolist() == [TRACE, TRACE]
+
+
+def test_attributes_of_arrays(tmp_path):
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        file["v"] = np.multiply([TRACE], 1e-3)
+        file["v"].attrs.update(unit="volts")
+        file["rate"] = [TRACE]
+        file["rate"].attrs["sampling_rate"] = 20000.0
+        file["raw"] = np.array([TRACE], np.int16)
+        file["raw"].attrs["conversion"] = 0.1
+        file["shifted"] = [TRACE]
+        file["shifted"].attrs["offset"] = -70.0
+    np.testing.assert_allclose(read_at_sampling(path, SIGNAL, dataset="v")[1], [TRACE])
+    for dataset, word in (
+        ("rate", "--dt-ms"),
+        ("raw", "conversion = 0.1"),
+        ("shifted", "offset = -70"),
+        ("/", "a group"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            read_at_sampling(path, SIGNAL, dataset=dataset)
+        assert word in str(caught.value)
+
+
+def test_what_was_understood_is_said(tmp_path, capsys):
+    path = _written(tmp_path, "time (s),a (V),b (V)\n" + "".join(f"{t / 1e4},-0.07,-0.06\n" for t in range(60)))
+    words = read_recording(path, SIGNAL).words
+    for part in ("2 traces a, b (V)", "time from column 'time (s)'", "0.1 ms apart", "60 samples", "filtered against"):
+        assert part in words, words
+    observed = read_observation(path, SIGNAL)
+    assert observed.shape == (1, 6) and "the first, 'a', is the observation" in capsys.readouterr().err
