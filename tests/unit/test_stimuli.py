@@ -7,9 +7,9 @@ from neuroinverse.stimuli import WAVEFORMS, chirp, waveform
 DT = 0.02
 
 
-def sample(duration_ms=460.0, dt_ms=DT, master_seed=0, **stimulus):
+def sample(duration_ms=460.0, dt=DT, master_seed=0, **stimulus):
     stimulus = {"amplitude": 1.0, "unit": "1"} | stimulus
-    return waveform(stimulus, round(duration_ms / dt_ms), dt_ms, master_seed)
+    return waveform(stimulus, round(duration_ms / dt), dt, master_seed)
 
 
 def sine_part(s):
@@ -137,9 +137,49 @@ def test_from_npy_and_text(tmp_path):
     np.savetxt(tmp_path / "wave.csv", np.column_stack([np.arange(120), values]), delimiter=",")
     np.savetxt(tmp_path / "one.txt", values)
     for name, column in (("wave.npy", 0), ("wave.csv", 1), ("one.txt", 0)):
-        wave = sample(10, 0.1, kind="from_file", path=str(tmp_path / name), column=column, amplitude=0.5)
-        assert wave.shape == (100,) and wave.dtype == np.float64
-        np.testing.assert_allclose(wave, values[:100] / 2)
+        path, column = str(tmp_path / name), {"column": column} if name == "wave.csv" else {}
+        wave = sample(12, 0.1, kind="from_file", path=path, dt_ms=0.1, amplitude=0.5, **column)
+        assert wave.shape == (120,) and wave.dtype == np.float64
+        np.testing.assert_allclose(wave, values / 2)
+        # the file's own sampling stays when the protocol's changes
+        fine = sample(12, 0.05, kind="from_file", path=path, dt_ms=0.1, amplitude=0.5, **column)
+        np.testing.assert_allclose(fine[::2], values / 2)
+        np.testing.assert_allclose(fine[1:-1:2], (values[1:] + values[:-1]) / 4)
+        refused([name, "finer than the protocol's dt_ms 0.2"], dt=0.2, path=path, dt_ms=0.1, **column)
+        refused([name, "does not say its sampling", "dt_ms"], path=path, **column)
+        # in a longer protocol it has to be said where it begins
+        late = sample(20, 0.1, kind="from_file", path=path, dt_ms=0.1, start_ms=3, amplitude=0.5, **column)
+        np.testing.assert_allclose(late, [*np.zeros(30), *values / 2, *np.zeros(50)])
+        refused([name, "lasts 12 ms", "protocol 20 ms", "start_ms"], duration=20, path=path, dt_ms=0.1, **column)
+        refused([name, "ends at 12 ms", "the protocol at 10 ms"], duration=10, path=path, dt_ms=0.1, **column)
+
+
+def refused(words, duration=12, dt=0.1, **stimulus):
+    with pytest.raises(ConfigError) as caught:
+        sample(duration, dt, kind="from_file", **stimulus)
+    for word in words:
+        assert word in str(caught.value), str(caught.value)
+
+
+def test_a_table_of_time_and_current(tmp_path):
+    time, current = np.arange(120) * 0.1, np.sin(np.arange(120.0))
+    rows = [f"{t:.1f},{i!r}" for t, i in zip(time.tolist(), current.tolist(), strict=True)]
+    path = tmp_path / "x.csv"
+    path.write_text("\n".join(["time_ms,I (nA)", *rows]))
+    np.testing.assert_allclose(sample(12, 0.1, kind="from_file", path=str(path), unit="nA"), current)
+    np.testing.assert_allclose(sample(12, 0.1, kind="from_file", path=str(path), unit="nA", column="I"), current)
+    refused(["'I (nA)' is in nA, the stimulus in pA"], path=str(path), unit="pA")
+    refused(["time says 0.1 ms", "dt_ms 0.2"], path=str(path), unit="nA", dt_ms=0.2)
+    refused(["no column 'V'", "time_ms, I (nA)"], path=str(path), unit="nA", column="V")
+    path.write_text("\n".join(rows))
+    refused(["a column without a name", "time_ms"], path=str(path), dt_ms=0.1)
+    path.write_text("time_ms,a,b\n" + "\n".join(f"{row},0" for row in rows))
+    refused(["several columns (a, b)", "column:"], path=str(path))
+    path.write_text("0,75\n0,80\n" * 60)
+    refused(["decimal commas"], path=str(path), dt_ms=0.1)
+    path.write_text("time_ms,I\n" + "\n".join(f"{t + 1000:.1f},1" for t in time))
+    refused(["begins at 1000 ms", "start_ms"], path=str(path))
+    np.testing.assert_array_equal(sample(12, 0.1, kind="from_file", path=str(path), start_ms=0.0), np.ones(120))
 
 
 def test_files_that_do_not_fit_are_refused(tmp_path):
@@ -148,18 +188,22 @@ def test_files_that_do_not_fit_are_refused(tmp_path):
     np.savetxt(tmp_path / "short.csv", np.zeros((99, 2)), delimiter=",")
     (tmp_path / "words.csv").write_text("time,current\n0,1\n")
     np.savetxt(tmp_path / "narrow.csv", np.zeros((200, 2)), delimiter=",")
+    np.save(tmp_path / "nan.npy", [0.0, 1, 2, np.nan] * 30)
+    np.save(tmp_path / "two.npz.npy", np.array([None] * 100))
     (tmp_path / "broken.npy").write_bytes(b"no numpy file")
     for name, column, word in (
-        ("missing.npy", 0, "does not exist"),
-        ("short.npy", 0, "at least 100 samples"),
+        ("missing.npy", None, "does not exist"),
+        ("short.npy", None, "at least 100 samples"),
         ("short.csv", 0, "at least 100 samples"),
-        ("table.npy", 0, "(200, 2)"),
+        ("nan.npy", None, "sample 3 is not finite"),
+        ("two.npz.npy", None, "cannot be read"),
+        ("table.npy", None, "(200, 2)"),
         ("words.csv", 0, "words.csv"),
         ("narrow.csv", 2, "narrow.csv"),
-        ("broken.npy", 0, "broken.npy"),
+        ("broken.npy", None, "broken.npy"),
     ):
         with pytest.raises(ConfigError) as caught:
-            sample(10, 0.1, kind="from_file", path=str(tmp_path / name), column=column)
+            sample(10, 0.1, kind="from_file", path=str(tmp_path / name), column=column, dt_ms=0.1)
         assert name in str(caught.value)
         assert word in str(caught.value)
 

@@ -97,7 +97,7 @@ def test_uneven_times_are_interpolated_on_themselves(tmp_path):
         ("time_ms,V\n0,-65\n0.5,1_0\n", ["line 3"]),
         ("time_ms,V\n", ["no numbers"]),
         ("", ["empty"]),
-        ("0,-65\n0.5,-64\n1,-60\n", ["no line of names", "time_ms"]),
+        ("0,-65\n0.5,-64\n1,-60\n", ["a column without a name", "time_ms"]),
         ("time_ms,V\n".encode("utf-16"), ["UTF-16"]),
         (b"PK\x03\x04", ["Excel"]),
         ("time_ms,V,V\n" + "".join(f"{t},1,2\n" for t in RAMP), ["several columns are called 'V'"]),

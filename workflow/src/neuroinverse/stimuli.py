@@ -99,24 +99,126 @@ def ou_noise(t, tau_ms, mean=0.0, sd=1.0, seed=0, master_seed=0):
     return mean + sd * lfilter([1.0], [1.0, -decay], kicks)
 
 
-def from_file(t, path, column=0):
-    """A recorded or designed waveform: .npy of shape (n,), or a text column, sampled at dt from t = 0.
+def from_file(t, path, column=None, dt_ms=None, start_ms=None, unit=None):
+    """A recorded or designed waveform, with its own sampling: linear between its samples, the last one held.
+
+    Args:
+        t: Time (ms), shape (n,).
+        path: .npy of shape (n,), or a table of numbers (.csv, .txt, .tsv), with or without a column of time.
+        column: Its name, or its number counted from 0, where the table has several beside time.
+        dt_ms: Sampling interval of the file (ms), where it has no column of time.
+        start_ms: Where the file begins in the protocol; nothing flows before and after it. Without it the file begins
+            at 0 and lasts as long as the protocol.
+        unit: The stimulus's unit; that of the column, where it says one, must be the same.
 
     Raises:
-        ConfigError: If the file is missing, holds no such numbers, or is shorter than the protocol.
+        ConfigError: If the file is missing, holds no such numbers, or does not fit the protocol.
     """
-    file = Path(path)
+    from neuroinverse import trace_files
+
+    file, dt = Path(path), float(t[1] - t[0]) if len(t) > 1 else 1.0
     if not file.is_file():
         raise ConfigError(f"stimulus file {file} does not exist")
+    time_ms = None
+    if file.suffix == ".npy":
+        wave = _array(file)
+    else:
+        try:
+            columns = trace_files.read_table(file)
+            times = [c for c in columns if c.time_unit]
+            if column is None:
+                _, values, _ = trace_files.take_time(file, columns, dt_ms is not None)
+                if len(values) != 1:
+                    names = ", ".join(c.title for c in values)
+                    raise ConfigError(f"{file}: has several columns ({names}); add column: to the stimulus, which one")
+                chosen = values[0]
+            else:
+                chosen = _chosen(file, columns, column)
+            if times:
+                time_ms = trace_files.milliseconds(times[0])
+                trace_files.check_time(file, time_ms, times[0].title)
+        except ConfigError as error:
+            raise ConfigError(f"stimulus file {error}") from error
+        wave = chosen.values
+        if chosen.unit and unit and chosen.unit != unit:
+            raise ConfigError(
+                f"stimulus file {file}: column {chosen.title!r} is in {chosen.unit}, the stimulus in {unit}; convert it"
+            )
+    if len(wave) < 2:
+        raise ConfigError(f"stimulus file {file}: has {len(wave)} sample; expected a waveform")
+    if not np.isfinite(wave).all():
+        raise ConfigError(f"stimulus file {file}: sample {int(np.argmin(np.isfinite(wave)))} is not finite; correct it")
+    return _placed(file, wave, time_ms, dt_ms, start_ms, t, dt)
+
+
+def _array(file: Path) -> np.ndarray:
     try:
-        wave = np.load(file) if file.suffix == ".npy" else np.loadtxt(file, delimiter=",", ndmin=2)[:, column]
-    except (ValueError, IndexError, EOFError) as error:
-        raise ConfigError(f"stimulus file {file}: expected numbers in column {column}: {error}") from error
-    if wave.ndim != 1 or len(wave) < len(t):
+        wave = np.load(file, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise ConfigError(f"stimulus file {file}: cannot be read as numbers ({error})") from error
+    if not isinstance(wave, np.ndarray) or wave.ndim != 1 or wave.dtype.kind not in "fiu" or len(wave) < 2:
+        shape = getattr(wave, "shape", "several arrays")
+        raise ConfigError(f"stimulus file {file}: expected one waveform of real numbers, shape (n,), got {shape}")
+    return wave.astype(float)
+
+
+def _chosen(file: Path, columns: list, column):
+    names = [c.title for c in columns]
+    if isinstance(column, int) and not isinstance(column, bool) and 0 <= column < len(columns):
+        return columns[column]
+    for by in ([c.title for c in columns], [c.name for c in columns]):
+        if by.count(column) == 1:
+            return columns[by.index(column)]
+    raise ConfigError(f"{file}: has no column {column!r}; it has {', '.join(names)}, counted from 0")
+
+
+def _placed(file: Path, wave, time_ms, dt_ms, start_ms, t, dt: float) -> np.ndarray:
+    """A file's waveform at the times of the protocol."""
+    if time_ms is None and dt_ms is None:
         raise ConfigError(
-            f"stimulus file {file}: expected one waveform of at least {len(t)} samples, got shape {wave.shape}"
+            f"stimulus file {file}: does not say its sampling; add dt_ms: to the stimulus, the file's own (ms), or a "
+            "column time_ms to the file"
         )
-    return wave[: len(t)].astype(float)
+    if time_ms is None:
+        if isinstance(dt_ms, bool) or not isinstance(dt_ms, int | float) or not 0 < dt_ms < np.inf:
+            raise ConfigError(f"protocol.stimulus.dt_ms is {dt_ms!r}; expected the sampling interval of {file} in ms")
+        time_ms = np.arange(len(wave)) * float(dt_ms)
+    own = float(np.median(np.diff(time_ms)))
+    if dt_ms is not None and abs(own / dt_ms - 1) > 0.01:
+        raise ConfigError(
+            f"stimulus file {file}: its time says {own:.6g} ms between samples, the stimulus dt_ms {dt_ms:g}; "
+            "leave dt_ms out"
+        )
+    if own < dt * (1 - 1e-6):
+        raise ConfigError(
+            f"stimulus file {file}: is sampled every {own:.6g} ms, finer than the protocol's dt_ms {dt:.6g}, which "
+            "would leave samples out; lower the protocol's dt_ms, or resample the file"
+        )
+    if start_ms is not None:
+        time_ms = time_ms - time_ms[0] + start_ms
+    end, last = time_ms[-1] + own, t[-1] + dt
+    slack = max(1e-6 * own, 1e-9)
+    if start_ms is None and abs(time_ms[0]) > own / 2:
+        raise ConfigError(
+            f"stimulus file {file}: begins at {time_ms[0]:g} ms, the protocol at 0; add start_ms: to the stimulus, "
+            "where it is to begin in the protocol"
+        )
+    if start_ms is None and end < last - slack:
+        raise ConfigError(
+            f"stimulus file {file}: lasts {end:.6g} ms ({len(wave)} samples at {own:.6g} ms), the protocol {last:.6g} "
+            f"ms; expected at least {int(np.ceil(last / own - 1e-6))} samples. Add start_ms: to the "
+            "stimulus if nothing is to flow after it"
+        )
+    if end > last + own + slack:
+        raise ConfigError(
+            f"stimulus file {file}: ends at {end:.6g} ms, the protocol at {last:.6g} ms; cut the "
+            "file, or lengthen duration_ms"
+        )
+    if start_ms is not None and time_ms[0] < -slack:
+        raise ConfigError(f"protocol.stimulus.start_ms is {start_ms:g}; expected 0 ms or later")
+    values = np.interp(t, time_ms, wave)
+    outside = (t < time_ms[0] - slack) | (t >= end - slack) if start_ms is not None else np.zeros(len(t), bool)
+    return np.where(outside, 0.0, values)
 
 
 def _within(t, span):
@@ -152,6 +254,8 @@ def waveform(stimulus: Mapping, n_samples: int, dt_ms: float, master_seed: int =
     kind = stimulus["kind"]
     if kind not in WAVEFORMS:
         raise ConfigError(f"stimulus kind {kind!r} is unknown; known: {', '.join(WAVEFORMS)}")
+    if kind == "from_file":
+        arguments["unit"] = stimulus.get("unit")
     if kind == "ou_noise":
         arguments["master_seed"] = master_seed
     if kind == "reset_chirp" and arguments.get("variant", "460ms") not in RESET_CHIRP_VARIANTS:

@@ -110,12 +110,7 @@ def read_table(path: Path) -> list[Column]:
                 f"{path}: has no line of names, and its numbers are {', '.join(rows[0])!r}: are these decimal commas? "
                 "Write decimal points, or name the columns in the first line"
             )
-        if table.shape[1] > 1 and is_even(table[:, 0]):
-            raise ConfigError(
-                f"{path}: has no line of names, and its first column increases evenly: is it time? Name the columns in "
-                "the first line, time_ms or time_s and one for every trace"
-            )
-        titles = [str(i) for i in range(table.shape[1])]
+        return [Column("", None, values, str(i)) for i, values in enumerate(table.T)]
     return [Column(*_parse(title), values, title.strip()) for title, values in zip(titles, table.T, strict=True)]
 
 
@@ -248,7 +243,7 @@ def take_time(path: Path, columns: list[Column], told: bool) -> tuple[np.ndarray
         ConfigError: If a column may be time and does not say so, or time does not increase.
     """
     times = [c for c in columns if c.time_unit]
-    if len(times) > 1 and any(not np.array_equal(_ms(c), _ms(times[0])) for c in times[1:]):
+    if len(times) > 1 and any(not np.array_equal(milliseconds(c), milliseconds(times[0])) for c in times[1:]):
         names = ", ".join(repr(c.title) for c in times)
         raise ConfigError(
             f"{path}: has several time columns ({names}) that differ; write traces of other times to other files"
@@ -257,7 +252,7 @@ def take_time(path: Path, columns: list[Column], told: bool) -> tuple[np.ndarray
     dropped = ""
     for i, column in enumerate(list(rest)):
         first = i == 0 and not times and len(columns) > 1 and _plain(column.name) not in _TIME | _INDEX
-        if not (column.like_time or column.named_time or (first and is_even(column.values))):
+        if len(columns) == 1 or not (column.like_time or column.named_time or (first and is_even(column.values))):
             continue
         steps = set(np.diff(column.values))
         index = _plain(column.name) in _INDEX and steps == {1.0} and column.values[0] in (0, 1)
@@ -265,7 +260,7 @@ def take_time(path: Path, columns: list[Column], told: bool) -> tuple[np.ndarray
             rest.remove(column)
             dropped = f"; index column {column.title!r} left out"
         elif column.named_time or column.like_time or first:
-            called = f"column {column.title!r}" if column.title else "a column without a name"
+            called = f"column {column.title!r}" if column.name else "a column without a name"
             raise ConfigError(
                 f"{path}: {called} looks like time and says no unit of time; name it time_ms, time_s or time_us"
                 + (
@@ -276,12 +271,13 @@ def take_time(path: Path, columns: list[Column], told: bool) -> tuple[np.ndarray
             )
     if not times:
         return None, rest, dropped
-    time_ms = _ms(times[0])
+    time_ms = milliseconds(times[0])
     check_time(path, time_ms, times[0].title)
     return time_ms, rest, f"time from column {times[0].title!r}{dropped}"
 
 
-def _ms(column: Column) -> np.ndarray:
+def milliseconds(column: Column) -> np.ndarray:
+    """The times of a column of time (ms)."""
     return column.values * units.factor(column.time_unit, "ms", column.title)
 
 
