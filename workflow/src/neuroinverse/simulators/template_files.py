@@ -2,6 +2,7 @@
 
 import ast
 import difflib
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ _READS = {
     ".py": r"\bopen\((?![^)\n]*[\"'][wax])|\.read_(?:text|bytes|csv)\(|\b(?:np|numpy)\.(?:load|loadtxt|genfromtxt)\("
     r"|\bjson\.load\(|\bh5py\.File\(|\bloadmat\(|\.load_file\(\s*(?:\d\s*,\s*)?[A-Za-z_]\w*\s*[,)]",
 }
+# a collection of cells is more than a cell reads
+MANY = 100
 _LISTS = r"\b(?:listdir|iterdir|scandir|walk|rglob|glob)\s*\("
 _NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
 
@@ -105,12 +108,14 @@ def _files(folders: Sequence[Path], texts: Sequence[str], lists: bool, stem: str
                 yield folder / name.strip("/")
             # places to be filled in: sprint's, format's, and those of a glob
             pattern = re.sub(r"%[-+.\d]*[a-z]|\{[^{}]*\}", "*", name)
-            last = pattern.rpartition("/")[2]
-            if "*" in pattern and Path(last).suffix.lower() in _DATA and not pattern.startswith("/"):
-                yield from sorted(f for f in folder.glob(pattern) if f.is_file())
+            if "*" in pattern and Path(pattern).suffix.lower() in _DATA and not pattern.startswith("/"):
+                for part in dict.fromkeys((pattern, pattern.removeprefix("*/"))):
+                    fits = sorted(f for f in itertools.islice(folder.glob(part), MANY + 1) if f.is_file())
+                    yield from fits if len(fits) <= MANY else ()
     if lists:
         for folder in folders[1:]:
-            yield from sorted(f for f in folder.rglob("*") if f.suffix.lower() in _DATA and f.is_file())
+            data = (f for f in folder.rglob("*") if f.suffix.lower() in _DATA and f.is_file())
+            yield from sorted(itertools.islice(data, MANY))
 
 
 # --- what they say ---------------------------------------------------------------------------------------------------
@@ -120,7 +125,7 @@ def code(file: Path) -> str:
     """A file's text without comments, its lines kept."""
     text = _text(file)
     if file.suffix == ".py":
-        return re.sub(r"(?m)(^|\s)#.*$", "", text)
+        return re.sub(r"(?m)(^|[ \t])#.*$", "", text)
     text = re.sub(r"(?s)/\*.*?\*/", lambda m: "\n" * m[0].count("\n"), text)
     return re.sub(r"(?m)//.*$", "", text)
 
