@@ -9,6 +9,9 @@ from neuroinverse.features.chain import apply_features
 from neuroinverse.parameters import ParameterSpace
 from neuroinverse.simulators.base import Signal
 
+# variance, in the unit of a feature, that is taken for that of what never changes
+LEAST_VARIANCE = 1e-12
+
 
 def feature_model(signal: Signal, features: list):
     """The features that need no fitting: what a training computes once.
@@ -162,6 +165,9 @@ def to_physical_model(unit_model, parameters: ParameterSpace):
 def feature_statistics(chunks):
     """Makes the `fit` callback of `apply_features`: mean and variance over the training set.
 
+    What never changes has the variance `LEAST_VARIANCE`; what changes, no less than its rounding in single precision,
+    and where it is smaller than that too, its own.
+
     Args:
         chunks: Called without arguments, gives arrays of what the chain begins with, shape (rows, time or frequency,
             channel).
@@ -171,14 +177,26 @@ def feature_statistics(chunks):
     def fit(begin, x, per_bin: bool):
         transform = None if x is begin else keras.Model(begin, x)
         axes = (0,) if per_bin else (0, 1)
-        n, total, squares = 0, 0.0, 0.0
-        for chunk in chunks():
-            values = np.asarray(transform.predict_on_batch(chunk) if transform else chunk, np.float64)
+
+        def blocks():
+            for chunk in chunks():
+                yield np.asarray(transform.predict_on_batch(chunk) if transform else chunk, np.float64)
+
+        n, total, squares, low, high = 0, 0.0, 0.0, np.inf, -np.inf
+        for values in blocks():
             n += len(values) * (1 if per_bin else values.shape[1])
             total = total + values.sum(axis=axes)
             squares = squares + (values**2).sum(axis=axes)
+            low, high = np.minimum(low, values.min(axis=axes)), np.maximum(high, values.max(axis=axes))
         mean = total / n
-        return mean.tolist(), np.maximum(squares / n - mean**2, 1e-12).tolist()
+        variance = squares / n - mean**2
+        small = (variance < LEAST_VARIANCE) & (low < high)
+        if small.any():
+            # the difference of squares has lost its digits
+            exact = sum(((values - mean) ** 2).sum(axis=axes) for values in blocks()) / n
+            rounding = (np.finfo(np.float32).eps * np.maximum(-low, high)) ** 2
+            variance = np.where(small, np.maximum(exact, np.minimum(rounding, LEAST_VARIANCE)), variance)
+        return mean.tolist(), np.where(small, variance, np.maximum(variance, LEAST_VARIANCE)).tolist()
 
     return fit
 

@@ -6,12 +6,16 @@ Nothing here is a class of our own: a saved model that contains them loads with 
 from collections.abc import Callable, Mapping, Sequence
 
 import keras
+import numpy as np
 
 from neuroinverse.features import channel_indices, window_samples
 from neuroinverse.features.spectrum import log_power, welch
 from neuroinverse.features.summary import step_statistics
 from neuroinverse.features.voltage import log_voltage, voltage_derivatives
 from neuroinverse.simulators.base import Signal
+
+# standard deviations below this are too small for Keras, whose own floor is 1e-7
+SMALL = 1e-6
 
 
 def apply_features(x, features: Sequence[Mapping], signal: Signal, fit: Callable | None = None):
@@ -32,7 +36,8 @@ def apply_features(x, features: Sequence[Mapping], signal: Signal, fit: Callable
         ((name, settings),) = feature.items()
         if name == "window":
             kept = window_samples(settings, signal.dt_ms, t0_ms, n)
-            x = keras.layers.Cropping1D((kept.start, n - kept.stop), name="window")(x)
+            # half precision, in which layers may compute, rounds a voltage of −65 mV to 0.06 mV
+            x = keras.layers.Cropping1D((kept.start, n - kept.stop), dtype="float32", name="window")(x)
             n, t0_ms = kept.stop - kept.start, t0_ms + kept.start * signal.dt_ms
         elif name == "channels":
             x = keras.ops.take(x, channel_indices(settings, signal.channels), axis=-1)
@@ -48,10 +53,19 @@ def apply_features(x, features: Sequence[Mapping], signal: Signal, fit: Callable
             x = log_power(x)
         elif name == "standardize":
             per_bin = settings.get("per", "channel") == "bin"
-            mean, variance = fit(begin, x, per_bin)
-            axis = (1, 2) if per_bin else -1
-            # in single precision: the power of an LFP underflows in half
-            x = keras.layers.Normalization(
-                axis=axis, mean=mean, variance=variance, dtype="float32", name="standardize"
-            )(x)
+            x = _standardize(x, *fit(begin, x, per_bin), (1, 2) if per_bin else -1)
     return x
+
+
+def _standardize(x, mean: Sequence, variance: Sequence, axis: tuple[int, int] | int):
+    """Mean 0 and variance 1 over the training set; what is small is enlarged by a power of two before."""
+    mean, variance = np.asarray(mean), np.asarray(variance)
+    if (variance < SMALL**2).any():
+        # at most the largest that single precision holds
+        doublings = np.where(variance < SMALL**2, np.minimum(-np.floor(np.log2(variance) / 2), 126), 0)
+        x = keras.layers.Rescaling((2.0**doublings).tolist(), dtype="float32", name="enlarge")(x)
+        mean, variance = mean * 2.0**doublings, variance * 4.0**doublings
+    # in single precision: the power of an LFP underflows in half
+    return keras.layers.Normalization(
+        axis=axis, mean=mean.tolist(), variance=variance.tolist(), dtype="float32", name="standardize"
+    )(x)

@@ -9,6 +9,8 @@ from neuroinverse.features import segment_samples
 
 # in (unit of the signal)²/Hz; a silent contact has a power of zero
 LOWEST_POWER = 1e-30
+# in a trace of small signals the lowest is this much below its highest, as far as single precision goes
+DEPTH, LEAST = 1e-20, 1e-37
 
 
 def welch(x, settings: Mapping, dt_ms: float):
@@ -36,6 +38,8 @@ def welch(x, settings: Mapping, dt_ms: float):
     if length % 2 == 0:
         both[-1] = 1.0
     scale = both * dt_ms * 1e-3 / (window**2).sum()
+    # half precision, in which layers may compute, holds no power
+    x = keras.ops.cast(x, "float32")
     segments = keras.ops.extract_sequences(keras.ops.transpose(x, (0, 2, 1)), length, step)
     segments = segments - keras.ops.mean(segments, axis=-1, keepdims=True)
     real, imaginary = keras.ops.rfft(segments * window.astype(np.float32), length)
@@ -45,4 +49,6 @@ def welch(x, settings: Mapping, dt_ms: float):
 
 def log_power(x):
     """log10 of a power spectral density, shape (batch, frequency, channel)."""
-    return keras.ops.log10(keras.ops.maximum(x, LOWEST_POWER))
+    highest = keras.ops.max(x, axis=(1, 2), keepdims=True)
+    lowest = keras.ops.where(highest > 0, keras.ops.clip(DEPTH * highest, LEAST, LOWEST_POWER), LOWEST_POWER)
+    return keras.ops.log10(keras.ops.maximum(x, lowest))
