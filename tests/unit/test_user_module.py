@@ -14,16 +14,12 @@ from neuroinverse.simulators.user_module import load, neighbours
 
 
 @pytest.fixture(autouse=True)
-def own_state(monkeypatch, tmp_path):
-    """Each test has a working directory, and leaves Python's search path and modules as they were."""
+def own_folder(monkeypatch, tmp_path):
+    """Each test has a working directory; what others imported from theirs is laid aside."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(user_module, "_homes", {})
-    monkeypatch.setattr(user_module, "_current", None)
-    before = set(sys.modules)
+    user_module._enter((str(tmp_path / "elsewhere"),))
     yield
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
+    user_module._enter((str(tmp_path / "elsewhere"),))
 
 
 def write(folder, **sources):

@@ -152,7 +152,7 @@ def _brief(value) -> str:
     if value is None:
         return "None"
     shape = getattr(value, "shape", None)
-    if isinstance(shape, tuple):
+    if isinstance(shape, tuple) and hasattr(value, "dtype"):
         return f"an array of shape {shape}"
     if isinstance(value, int | float | str | bool):
         return repr(value)[:60]

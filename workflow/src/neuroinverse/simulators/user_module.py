@@ -15,6 +15,7 @@ import re
 import site
 import sys
 import sysconfig
+import tempfile
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -130,9 +131,14 @@ def _cure(error: BaseException, file: Path) -> str:
 
 def _separate_cache(file: Path, contents: dict[Path, str]) -> None:
     """Gives numba a cache for these very sources: it looks for a change in the file of the cached function alone."""
-    if len(contents) > 1 and "numba" not in sys.modules:
-        both = hashlib.sha256("".join(sorted(contents.values())).encode()).hexdigest()[:16]
-        os.environ["NUMBA_CACHE_DIR"] = str(file.parent / "__pycache__" / f"numba-{both}")
+    if len(contents) < 2:
+        return
+    name = f"numba-{hashlib.sha256(''.join(sorted(contents.values())).encode()).hexdigest()[:16]}"
+    writable = os.access(file.parent, os.W_OK)
+    folder = file.parent / "__pycache__" if writable else Path(tempfile.gettempdir(), f"neuroinverse-{os.getuid()}")
+    os.environ["NUMBA_CACHE_DIR"] = str(folder / name)
+    if "numba" in sys.modules:
+        sys.modules["numba"].config.CACHE_DIR = str(folder / name)
 
 
 @contextmanager
