@@ -206,3 +206,12 @@ def test_a_generator_without_a_seed_is_refused(folder, call):
         template_files.defined(Path("cells/random.py"), "template")
     Path("cells/random.py").write_text("def make(h):\n    rng = np.random.default_rng(3)\n")
     assert template_files.defined(Path("cells/random.py"), "template") == ["make"]
+
+
+@pytest.mark.parametrize(
+    ("body", "revision"), [("soma { insert pas }", 0), ("ns = new NetStim()", 1), ("x = 3^((celsius-6.3)/10)", 1)]
+)
+def test_cells_that_are_simulated_otherwise_than_before_are_simulated_anew(folder, body, revision):
+    Path("cells/cell.hoc").write_text(HOC.format(body))
+    read = template_settings.read(options({"path": "cells/cell.hoc", "name": "Cell"}))
+    assert template_settings.revision(read) == revision

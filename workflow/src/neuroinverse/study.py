@@ -247,6 +247,9 @@ class Study:
         packages = simulator_class(section).packages
         if packages:
             spec["packages"] = {p: version(p) for p in packages}
+        revision = simulator_class(section).revision
+        if revision:
+            spec["revision"] = revision
         return spec
 
     def guard_spec(self) -> dict:

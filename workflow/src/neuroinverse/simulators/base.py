@@ -82,6 +82,8 @@ class Simulator(ABC):
     mechanism_folder: ClassVar[Path | None] = None
     # Python packages behind the traces whose version is part of the specification
     packages: ClassVar[tuple[str, ...]] = ()
+    # part of the specification where not 0: raised where the same study is simulated otherwise than before
+    revision: ClassVar[int] = 0
     # core time (us) of one simulation and time step, err high: jobs on clusters ask for time by it
     core_us_per_step: ClassVar[float] = 1.0
     # simulations per call of `simulate`: past about 50, point cells gain little more and only delay progress; networks

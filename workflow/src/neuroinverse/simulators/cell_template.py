@@ -69,6 +69,7 @@ class CellTemplate(CableCell):
             "site_names": tuple(settings.sites),
             "celsius": settings.celsius,
             "v_init": settings.v_init,
+            "revision": template_settings.revision(settings),
         }
         return type(cls.__name__, (cls,), about)
 

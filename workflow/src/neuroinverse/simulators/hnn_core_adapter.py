@@ -16,7 +16,7 @@ import numpy as np
 
 from neuroinverse.errors import NeuroinverseError
 from neuroinverse.simulators.column import SHORT, Column, Drive, Projection, cell_type, is_pyramidal
-from neuroinverse.simulators.neuron_batch import interpreter
+from neuroinverse.simulators.neuron_batch import interpreter, load_packaged
 
 CELSIUS = 37.0
 
@@ -39,6 +39,7 @@ def load():
             import hnn_core
             from hnn_core.network_builder import load_custom_mechanisms
 
+            load_packaged(h, "hnn_core")
             load_custom_mechanisms(net_verbose=False)
     except (ImportError, RuntimeError, OSError, ValueError) as error:
         from importlib.metadata import PackageNotFoundError, version

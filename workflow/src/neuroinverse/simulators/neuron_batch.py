@@ -5,6 +5,7 @@ step, which dominates one-compartment cells, is paid once per batch. Cells are n
 look-up table, so that a trace is the same to the bit in any batch.
 """
 
+import importlib.util
 import os
 import re
 import tempfile
@@ -58,6 +59,21 @@ def _load(h, path: str) -> str:
         else "remove the file, which makes it anew, with the NEURON that is installed now"
     )
     return f"{path}: NEURON cannot load these compiled mechanisms: {why}; {cure}"
+
+
+def load_packaged(h, package: str) -> None:
+    """Loads the mechanisms of a Python package whose folder has letters beyond ASCII: the package itself cannot.
+
+    Args:
+        h: NEURON's interpreter.
+        package: Name by which it is installed or imported.
+    """
+    found = importlib.util.find_spec(package.replace("-", "_"))
+    if found is None or found.origin is None or found.origin.isascii():
+        return
+    for library in sorted(Path(found.origin).parent.rglob("libnrnmech.so"))[:1]:
+        if str(library) not in _loaded:
+            _loaded[str(library)] = _load(h, str(library))
 
 
 def interpreter():

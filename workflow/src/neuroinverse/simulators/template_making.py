@@ -11,6 +11,7 @@ from pathlib import Path
 from neuroinverse.errors import ConfigError
 from neuroinverse.provenance import digest
 from neuroinverse.simulators import neuron_state, template_files, user_module
+from neuroinverse.simulators.neuron_batch import load_packaged
 from neuroinverse.simulators.neuron_messages import cause, listening
 from neuroinverse.simulators.template_settings import DEFAULTS, WHERE, TemplateSettings, check_stated
 
@@ -81,6 +82,8 @@ def make(h, settings: TemplateSettings, dt_ms: float) -> Made:
     """
     # a file that states v_init states it after this one, which sets it too
     h.load_file("stdrun.hoc")
+    for package in settings.packages:
+        load_packaged(h, package)
     neuron_state.exact(h, settings.mods)
     try:
         with neuron_state.constants_kept(h), neuron_state.own_streams(h):

@@ -119,6 +119,13 @@ def read(options: Mapping) -> TemplateSettings:
     return settings
 
 
+def revision(settings: TemplateSettings) -> int:
+    """1 for cells that were simulated otherwise before: with tables, unseeded noise, or made at 6.3 degC."""
+    drawn = any(mod.tables or mod.draws or mod.randoms for mod in settings.mods)
+    texts = (template_files.code(f) for f in settings.files if f.suffix in (".hoc", ".py"))
+    return int(drawn or any(re.search(r"\b(?:NetStim|Random|random|celsius)\b", text) for text in texts))
+
+
 def check_stated(settings: TemplateSettings, key: str, value: float, place: str) -> bool:
     """Whether the study's temperature or potential is the one that a file states, or else is the study's own word.
 
