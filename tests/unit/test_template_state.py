@@ -3,14 +3,18 @@
 Each is simulated right, checked against NEURON alone or an integral by hand, or refused with the reason.
 """
 
+import importlib.util
 import random
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from neuroinverse.errors import ConfigError
+from neuroinverse.errors import ConfigError, NeuroinverseError
 from neuroinverse.simulators import cable_cell, make_simulator, neuron_state
 from neuroinverse.simulators.neuron_batch import interpreter
 from neuroinverse.stages import compile_mechanisms
@@ -99,13 +103,19 @@ numbers = iter(range(1000))
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
-    """All mechanisms in one library, in a folder whose name NEURON takes as bytes alone."""
+    """All mechanisms in one library; it, MOD files, temporary files and NEURON stand where a path has other letters."""
     folder = tmp_path_factory.mktemp("mod") / "müller" / "my project"
     folder.mkdir(parents=True)
     for name, text in MODS.items():
         (folder / f"{name}-1 é.mod").write_text(UNITS + text)
-    made = folder / "libnrnmech.so"
-    compile_mechanisms.run(made, sorted(folder.glob("*.mod")))
+    made, package = folder / "libnrnmech.so", folder / "neuron"
+    package.symlink_to(Path(importlib.util.find_spec("neuron").origin).parent)
+    with pytest.MonkeyPatch.context() as patch:
+        # nrnivmodl finds it there
+        patch.setenv("PYTHONPATH", str(folder))
+        patch.setattr(importlib.util, "find_spec", lambda name: SimpleNamespace(origin=str(package / "__init__.py")))
+        patch.setattr(tempfile, "tempdir", str(folder))
+        compile_mechanisms.run(made, sorted(folder.glob("*.mod")))
     return made
 
 
@@ -504,3 +514,22 @@ def test_a_library_that_cannot_be_loaded(cell, tmp_path):
     for _ in range(2):
         with pytest.raises(ConfigError, match=r"second.so: .*already exists: tabled.*rename SUFFIX .*tabled"):
             voltages(simulator, [1e-4])
+
+
+@pytest.mark.parametrize(
+    ("files", "names"),
+    [
+        (["a.mod", "b.inc"], ["a.mod", "b.inc"]),
+        (["k-v.mod", "k v.mod", "ü.mod", "x y.inc"], ["k_v.mod", "k_v_.mod", "_.mod", "x y.inc"]),
+    ],
+)
+def test_mod_files_are_compiled_under_names_that_c_takes(files, names):
+    assert compile_mechanisms._names([Path(f) for f in files]) == names
+
+
+def test_a_folder_that_nrnivmodl_takes(monkeypatch):
+    for path, plain in (("/tmp/a_b-1.2", True), ("/tmp/my project", False), ("/tmp/müller", False), ("/a$b", False)):
+        assert compile_mechanisms.is_plain(path) == plain
+    monkeypatch.setattr(compile_mechanisms, "is_plain", lambda path: False)
+    with pytest.raises(NeuroinverseError, match="set TMPDIR to such a folder"):
+        compile_mechanisms.plain_folder()
