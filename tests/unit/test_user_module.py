@@ -140,6 +140,7 @@ def test_the_file_itself_may_have_an_installed_name(tmp_path):
     folder = write(tmp_path / "us", random="import random\nVALUE = random.Random(3).random()\n")
     assert random.Random(3).random() == load(folder / "random.py", "simulator.path").VALUE
     assert sys.modules["random"] is random
+    assert load(folder / "random.py", "simulator.path") is load(folder / "random.py", "simulator.path")
     relative = write(tmp_path / "json", cell="from .helper import A\n", helper="A = 1\n")
     with pytest.raises(ConfigError, match=r"json/cell\.py imports relatively, .* package 'json'.*rename the folder"):
         load(relative / "cell.py", "simulator.path")
@@ -157,7 +158,7 @@ def test_the_file_itself_may_have_an_installed_name(tmp_path):
         ("import math\nmath.sqrt(-1)\n", "ValueError: math domain error (us/cell.py, line 2)"),
         (
             "import sys\nsys.exit('no licence')\n",
-            "SystemExit: no licence (us/cell.py, line 2). A simulator is imported, not",
+            "SystemExit: no licence (us/cell.py, line 2)",
         ),
         ("open('data.txt')\n", "(us/cell.py, line 1). It stands beside the module, and relative names count from"),
         ("import json\njson.loads('{')\n", "JSONDecodeError: Expecting property name"),

@@ -243,7 +243,9 @@ class Study:
         files = [*source_files(make_simulator(scenario), section), *(f for f in waves if f.is_file())]
         if files:
             # where the package is installed counts for nothing
-            spec["files"] = {f.name if f.is_absolute() else str(f): file_sha256(f) for f in files}
+            names = [f.name if f.is_absolute() else str(f) for f in files]
+            unique = [str(f) if names.count(n) > 1 else n for f, n in zip(files, names, strict=True)]
+            spec["files"] = {name: file_sha256(file) for name, file in zip(unique, files, strict=True)}
         packages = simulator_class(section).packages
         if packages:
             spec["packages"] = {p: version(p) for p in packages}

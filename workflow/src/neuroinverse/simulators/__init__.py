@@ -89,6 +89,8 @@ def source_files(simulator: Simulator, section: dict) -> list[Path]:
         raise ConfigError(f"{where} gave {given!r}; expected several paths, such as (Path('us/table.npy'),)")
     files = list(map(Path, given))
     for file in files:
+        if file.is_dir():
+            raise ConfigError(f"{where}: {file} is a folder; name the files in it")
         if not file.is_file():
             raise ConfigError(f"{where}: {file} does not exist; it counts from where Snakemake runs, {Path.cwd()}")
     if "path" in section:
@@ -124,7 +126,7 @@ def make_simulator(spec: dict, library: Path | None = None, kernel: Path | None 
 
     if "path" not in section:
         return make()
-    with user_module.running(Path(section["path"]), f"simulator.class: {found.__name__} cannot be made"):
+    with user_module.running(f"simulator.class: {found.__name__} cannot be made"):
         simulator = make()
         check_signals(simulator)
     return simulator

@@ -60,21 +60,21 @@ def load(path: Path, where: str) -> ModuleType:
     if not file.is_file():
         raise ConfigError(f"{where}: {path} does not exist; it counts from where Snakemake runs, {Path.cwd()}")
     sources = {file, *neighbours(path, where).values()}
-    roots, name = _roots(file)
+    roots, own = _roots(file)
     home = _enter(roots)
     contents = {source: _sum(source) for source in sources}
     if any(home.contents.get(source, now) != now for source, now in contents.items()):
         for old in _modules_of(home):
             del sys.modules[old]
     home.contents |= contents
-    if name in sys.modules and getattr(sys.modules[name], "__file__", None) == str(file):
-        return sys.modules[name]
-    installed = _installed(name.partition(".")[0], roots)
-    if installed or name in sys.modules:
-        # the name is left to what is installed
-        name = "neuroinverse_user_" + re.sub(r"\W", "_", name)
+    # a name that is taken is left to what is installed
+    for name in (own, "neuroinverse_user_" + re.sub(r"\W", "_", own)):
+        if getattr(sys.modules.get(name), "__file__", None) == str(file):
+            return sys.modules[name]
+        if name not in sys.modules and not _installed(name.partition(".")[0], roots):
+            break
     _separate_cache(file, contents)
-    with running(file, f"{where}: {shown(file)} cannot be imported"):
+    with running(f"{where}: {shown(file)} cannot be imported"):
         if "." in name:
             importlib.import_module(name.rpartition(".")[0])
         spec = importlib.util.spec_from_file_location(name, file)
@@ -88,11 +88,10 @@ def load(path: Path, where: str) -> ModuleType:
 
 
 @contextmanager
-def running(file: Path, what: str) -> Iterator[None]:
+def running(what: str) -> Iterator[None]:
     """While code of the user's runs: an error becomes one message, and the process stays as it is.
 
     Args:
-        file: The user's file.
         what: Place in the study and what was tried, for the message.
 
     Raises:
@@ -108,25 +107,10 @@ def running(file: Path, what: str) -> Iterator[None]:
     except (NeuroinverseError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        raise ConfigError(f"{what}: {cause(error)}{_cure(error, file)}") from error
+        raise ConfigError(f"{what}: {cause(error)}") from error
     finally:
         sys.dont_write_bytecode = bytecode
         os.chdir(folder)
-
-
-def _cure(error: BaseException, file: Path) -> str:
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        return f". Install {error.name.partition('.')[0]} beside neuroinverse, or put it into {shown(file.parent)}"
-    if isinstance(error, FileNotFoundError) and error.filename:
-        beside = file.parent / os.fspath(error.filename)
-        if beside.is_file():
-            return (
-                f". It stands beside the module, and relative names count from where Snakemake runs: open "
-                f"Path(__file__).with_name({beside.name!r})"
-            )
-    if isinstance(error, SystemExit):
-        return ". A simulator is imported, not run: put what it does as a program under if __name__ == '__main__'"
-    return ""
 
 
 def _separate_cache(file: Path, contents: dict[Path, str]) -> None:
@@ -325,7 +309,9 @@ def _installations() -> tuple[str, ...]:
 
 def is_own(file: str | Path) -> bool:
     """Whether a file is the user's: neither of an installed package, of Python, nor of neuroinverse."""
-    return not str(file).startswith(("<", *_installations()))
+    if str(file).startswith(("<", *_installations())):
+        return False
+    return not {"site-packages", "dist-packages"} & set(Path(file).parts)
 
 
 def _sum(file: Path) -> str:
@@ -378,12 +364,24 @@ def shown(file: str | Path) -> str:
 
 
 def cause(error: BaseException) -> str:
-    """An error in one line: its class and message, and the last place in the user's own code that led to it."""
+    """An error in one line: class and message, the last place in the user's own code that led to it, and a cure."""
     text = " ".join(str(error).split())
     frames = [(f.filename, f.lineno) for f in traceback.extract_tb(error.__traceback__)]
+    place = next((frame for frame in reversed(frames) if is_own(frame[0])), None)
     if isinstance(error, SyntaxError) and error.filename:
         text, place = error.msg, (error.filename, error.lineno)
-    else:
-        place = next((frame for frame in reversed(frames) if is_own(frame[0])), frames[-1] if frames else None)
+    elif place is None and frames and not isinstance(error, NeuroinverseError):
+        place = frames[-1]
     said = f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
-    return f"{said} ({shown(place[0])}, line {place[1]})" if place else said
+    return f"{said} ({shown(place[0])}, line {place[1]}){_cure(error, Path(place[0]).parent)}" if place else said
+
+
+def _cure(error: BaseException, folder: Path) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f". Install {error.name.partition('.')[0]} beside neuroinverse, or put it into {shown(folder)}"
+    if isinstance(error, FileNotFoundError) and isinstance(error.filename, str) and (folder / error.filename).is_file():
+        return (
+            ". It stands beside the module, and relative names count from where Snakemake runs: open "
+            f"Path(__file__).with_name({error.filename!r})"
+        )
+    return ""
