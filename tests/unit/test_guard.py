@@ -119,16 +119,16 @@ def test_a_parameter_that_does_nothing_is_named(look, kind):
     found = look(kind)
     assert [p[: p.index(",")] for p in found.problems] == ["parameter c: from 1 to 2 1"]
     with pytest.raises(
-        ConfigError, match=r"^simulator: parameter c: .* beside 5 draws of the others, .* \(x, y\)\. Usual"
+        ConfigError, match=r"^simulator: parameter c: .* beside 31 draws of the others, .* \(x, y\)\. Usual"
     ):
         found.refuse()
 
 
 class Rarely(Sound):
-    """c acts where a is above 1.7 alone."""
+    """c acts where a is above 1.9 alone."""
 
     def simulate(self, theta, seeds):
-        theta[:, 2] *= theta[:, 0] > 1.7
+        theta[:, 2] *= theta[:, 0] > 1.9
         return super().simulate(theta, seeds)
 
 

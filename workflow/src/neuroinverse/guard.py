@@ -21,9 +21,10 @@ from neuroinverse.simulators.base import stimuli
 from neuroinverse.simulators.run import ALIKE, files_touched, kind, simulate_rows, workers
 from neuroinverse.simulators.user_module import neighbours, shown
 
-# so far within its range a parameter is moved, each time beside another draw of the others, before it is said to do
-# nothing: simulations at the very ends may fail
-WITHIN = (1.0, 1.0, 1.0, 0.9, 0.5)
+# in so many rounds, of twice the draws each time, a parameter is moved before it is said to do nothing: 31 draws
+ROUNDS = 5
+# so far within its range, in turn: simulations at the very ends may fail
+WITHIN = (1.0, 1.0, 0.9, 0.5)
 # differences up to this share of a signal's range, or a few of the last digits of float32, are rounding
 ROUNDING, DIGITS = 1e-6, 4
 
@@ -160,12 +161,14 @@ class _Guard:
             theta[i + 1, i] = p.low if unit[i] > 0 else p.high
         return theta, np.repeat(seeds, len(theta))
 
-    def _ends(self, parameters: Sequence[int], draw: int) -> tuple[np.ndarray, np.ndarray]:
-        """Two rows for each parameter, at both ends of its range, with one draw of the others and one seed."""
-        theta, seeds = self._draws(np.repeat(len(self.space.parameters) * draw + np.array(parameters), 2))
-        ends = self.space.to_physical(np.outer((-1, 1), np.full(theta.shape[1], WITHIN[draw])))
-        for i, p in enumerate(np.repeat(parameters, 2)):
-            theta[i, p] = ends[i % 2, p]
+    def _ends(self, cases: Sequence[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+        """Two rows for each parameter and draw: both ends of its range beside that draw of the others, with one seed."""
+        n = len(self.space.parameters)
+        theta, seeds = self._draws([n * draw + p for p, draw in cases for _ in range(2)])
+        for i, (p, draw) in enumerate(cases):
+            for end in (-1, 1):
+                row = 2 * i + (end > 0)
+                theta[row, p] = self.space.to_physical(np.full(n, end * WITHIN[draw % len(WITHIN)]))[p]
         return theta, seeds
 
     def _simulate(self, theta, seeds) -> _Rows:
@@ -189,16 +192,16 @@ class _Guard:
         pairs = {p: [(0, p + 1)] for p in range(n)}
         if not self.rows.usable.any() and not self._fail_alike():
             self.rows = self.rows.and_then(self._simulate(*self._draws(range(ALIKE))))
-        for draw in range(len(WITHIN)):
+        for i in range(ROUNDS):
             waiting = [p for p in pairs if not self._moves(pairs[p])]
             # a signal may rest in some simulations and not in others
             waiting = waiting or ([0] if self._resting() else [])
             if not waiting or not self.rows.usable.any():
                 break
-            start = len(self.rows.theta)
-            self.rows = self.rows.and_then(self._simulate(*self._ends(waiting, draw)))
-            for i, p in enumerate(waiting):
-                pairs[p].append((start + 2 * i, start + 2 * i + 1))
+            start, cases = len(self.rows.theta), [(p, 2**i - 1 + d) for p in waiting for d in range(2**i)]
+            self.rows = self.rows.and_then(self._simulate(*self._ends(cases)))
+            for k, (p, _) in enumerate(cases):
+                pairs[p].append((start + 2 * k, start + 2 * k + 1))
         if not self.rows.usable.any():
             raise ConfigError(f"simulator: {self._no_result()}")
         for p, parameter in enumerate(self.space.parameters):
