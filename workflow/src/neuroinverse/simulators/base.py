@@ -188,6 +188,10 @@ class Simulator(ABC):
         specification."""
         return ()
 
+    def describe(self) -> list[str]:
+        """What a user's files were taken for, such as the parts of a cell, and what is odd about them: a line each."""
+        return []
+
     @property
     def core_seconds(self) -> float:
         """Core time of one simulation (s), err high: jobs on clusters ask for time by it."""

@@ -7,11 +7,11 @@ ball-and-sticks cells of the size used in the public examples of the hybrid sche
 
 import copy
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from neuroinverse.errors import ConfigError
+from neuroinverse.simulators.swc import read_setting
 
 POPULATIONS = ("E", "I")
 SECTIONS = ("soma", "basal", "apical")
@@ -74,7 +74,7 @@ NOT_NEGATIVE = ("contact_radius_um", "delay_ms", "min_distance_um")
 
 
 def check_lfp(settings: Mapping) -> None:
-    """Checks the settings `simulator.options.lfp`, and that SWC files exist and look like such.
+    """Checks the settings `simulator.options.lfp`, and that SWC files can be read as cells.
 
     Raises:
         ConfigError: If a key is unknown or a value impossible; it names the key, what was expected and the cure.
@@ -180,7 +180,7 @@ def _cell(cell: Mapping, where: str) -> dict:
         up = cell.get("up", "y")
         if up not in ("x", "y", "z"):
             raise ConfigError(f"{where}.up is {up!r}; expected x, y or z: the file's axis that points to the surface")
-        _check_swc(Path(str(cell["swc"])), where)
+        read_setting(f"{where}.swc", cell["swc"])
         return {"swc": str(cell["swc"]), "up": up}
     _known(cell, ("soma", "sticks"), where)
     soma = cell.get("soma", _SOMA)
@@ -204,47 +204,6 @@ def _cell(cell: Mapping, where: str) -> dict:
             }
         )
     return full
-
-
-_ROW = re.compile(r"\s*\d+\s+-?\d+(\s+[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?){4}\s+-?\d+\s*")
-
-
-def _check_swc(path: Path, where: str) -> None:
-    """Whether a file looks like SWC; whether NEURON can make a cell of it shows when it is loaded."""
-    if not path.is_file():
-        raise ConfigError(
-            f"{where}.swc: {path} does not exist; give the path of an SWC file, from the repository's root"
-        )
-    try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{where}.swc: {path} cannot be read as text ({error}); give an SWC file") from error
-    kinds, seen = set(), set()
-    for number, line in enumerate(lines, 1):
-        row = line.partition("#")[0]
-        if not row.strip():
-            continue
-        if not _ROW.fullmatch(row):
-            raise ConfigError(
-                f"{where}.swc: {path}, line {number}: {line.strip()[:60]!r}; expected seven numbers: "
-                "index, type, x, y, z, radius, parent. Correct the line or give another file"
-            )
-        index, kind, _, _, _, radius, parent = row.split()
-        if parent != "-1" and parent not in seen:
-            raise ConfigError(
-                f"{where}.swc: {path}, line {number}: its parent {parent} does not stand above it; "
-                "sort the file so that parents come first, or give another"
-            )
-        if index in seen or not float(radius) > 0:
-            problem = f"its index {index} stands above already" if index in seen else f"its radius is {radius}"
-            raise ConfigError(
-                f"{where}.swc: {path}, line {number}: {problem}; expected every index once and radii above 0 um. "
-                "Correct the line or give another file"
-            )
-        kinds.add(kind)
-        seen.add(index)
-    if "1" not in kinds:
-        raise ConfigError(f"{where}.swc: {path} has no soma (points of type 1); add one, or give another file")
 
 
 def _exactly(given, keys, where: str, what: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from neuroinverse.errors import ConfigError
 from neuroinverse.simulators.base import ParameterInfo
 from neuroinverse.simulators.cable_cell import CableCell, Cell, Setting, insert, segments
+from neuroinverse.simulators.swc import read_setting
 
 MORPHOLOGY = Path(__file__).parent / "morphologies" / "spiny_stellate.swc"
 RESISTANCE_OHM_CM = 150.0
@@ -51,15 +52,17 @@ class Mainen(CableCell):
 
     def __init__(self, *arguments, **settings):
         super().__init__(*arguments, **settings)
-        self.morphology = Path(self.settings.get("morphology", MORPHOLOGY))
+        self.morphology = Path(str(self.settings.get("morphology", MORPHOLOGY)))
         self.spines = self.settings.get("spines", True)
-        if not self.morphology.is_file():
-            raise ConfigError(f"simulator.options.morphology: {self.morphology} does not exist; expected an SWC file")
         if not isinstance(self.spines, bool):
             raise ConfigError(f"simulator.options.spines is {self.spines!r}; expected true or false")
+        self._cell = read_setting("simulator.options.morphology", self.morphology)
 
     def files(self):
         return (self.morphology,)
+
+    def describe(self):
+        return self._cell.describe()
 
     def build(self, h):
         somata, dendrites, tip = self._soma_and_dendrites(h)
