@@ -56,7 +56,7 @@ def main(rounds: int) -> None:
             loss = objective(network.rollout(gains, drive, tf.constant(50.0)))["loss"]
         return tape.gradient(loss, gains)
 
-    column = simulator.describe()
+    column = simulator.as_column()
     neuron, inputs = NeuronColumn(column), drive_inputs(column, n_steps, simulator.dt_ms, 0)
     ones = np.ones(len(column.projections))
     stop_ms = (n_steps - 1) * simulator.dt_ms

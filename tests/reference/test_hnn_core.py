@@ -336,7 +336,7 @@ def test_a_column_without_gains_is_its_cells_alone():
     dipole = simulator.simulate(theta, seeds)["dipole"]
     np.testing.assert_array_equal(dipole[0], dipole[2])
     assert abs(dipole[0] - dipole[1]).max() > 50
-    column = simulator.describe()
+    column = simulator.as_column()
     inputs = col.drive_inputs(column, 160, DT, 11)
     for layer, name in enumerate(("L2_pyramidal", "L5_pyramidal")):
         assert inputs[name].any()
@@ -359,7 +359,7 @@ def test_recorded_cells_are_those_of_the_column():
     free = [f"gain_{name}" for name in col.PROJECTIONS]
     simulator = HnnColumn(free, {"dt_ms": DT, "duration_ms": 150}, options=options)
     result = simulator.simulate(np.full((1, 16), 2.0), np.array([5], np.uint64))
-    inputs = col.drive_inputs(simulator.describe(), 300, DT, 5)
+    inputs = col.drive_inputs(simulator.as_column(), 300, DT, 5)
     assert simulator.recorded["L2_pyramidal"].tolist() == [2, 6]
     for short, name in (("L2e", "L2_pyramidal"), ("L5e", "L5_pyramidal"), ("L2i", "L2_basket"), ("L5i", "L5_basket")):
         channels = col.LOCATION_CHANNELS[name]

@@ -80,10 +80,10 @@ def test_wrong_settings_name_the_key_and_what_was_expected(settings, words):
     [
         ("1 1 0 0 0 5 -1\n2 3 0 0 9 one 1\n", ["line 2", "seven numbers"]),
         ("1 1 0 0 0 5\n", ["line 1", "seven numbers"]),
-        ("1 1 0 0 0 5 -1\n2 3 0 0 9 1 7\n", ["line 2", "parent 7", "sort"]),
-        ("1 1 0 0 0 5 -1\n1 3 0 0 9 1 1\n", ["line 2", "index 1 stands above"]),
+        ("1 1 0 0 0 5 -1\n2 3 0 0 9 1 7\n", ["line 2", "parent 7", "no point of the file"]),
+        ("1 1 0 0 0 5 -1\n1 3 0 0 9 1 1\n", ["line 2", "id 1 stands in line 1"]),
         ("1 1 0 0 0 0 -1\n", ["line 1", "radius is 0"]),
-        ("# nothing\n", ["no soma"]),
+        ("# nothing\n", ["no point"]),
         ("1 3 0 0 0 5 -1\n", ["no soma"]),
     ],
 )
@@ -99,7 +99,7 @@ def test_a_wrong_swc_file_names_the_line_and_the_cure(tmp_path, content, words):
 def test_binary_instead_of_swc_is_refused(tmp_path):
     path = tmp_path / "cell.swc"
     path.write_bytes(b"\xff\xfe\x00\x81")
-    with pytest.raises(ConfigError, match=r"cell\.swc cannot be read as text"):
+    with pytest.raises(ConfigError, match=r"cell\.swc is written in UTF-16"):
         check_lfp(populations(cell={"swc": str(path)}))
 
 

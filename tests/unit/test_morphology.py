@@ -4,11 +4,14 @@ import math
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import swc_files
 
 import neuroinverse.simulators
+from neuroinverse.errors import ConfigError
 
 FOLDER = Path(neuroinverse.simulators.__file__).with_name("morphologies")
 FILE = FOLDER / "spiny_stellate.swc"
@@ -179,3 +182,158 @@ def test_neuron_reads_it(tree):
     finally:
         for _, section in reversed(sections):
             h.delete_section(sec=section)
+
+
+# --- files of others -------------------------------------------------------------------------------------------------
+
+STEP = {"kind": "step", "start_ms": 0.1, "stop_ms": 0.9, "amplitude": 0.1, "unit": "nA"}
+
+
+@contextmanager
+def loaded(path):
+    """Sections of a file in NEURON, and afterwards none."""
+    from neuroinverse.simulators.morphology import load_swc
+    from neuroinverse.simulators.neuron_batch import interpreter
+
+    h = interpreter()
+    before = len(list(h.allsec()))
+    sections = load_swc(h, str(path))
+    try:
+        yield sections
+    finally:
+        for _, section in reversed(sections):
+            h.delete_section(sec=section)
+    assert len(list(h.allsec())) == before
+
+
+def shape(section) -> tuple:
+    """Name, where it hangs, its points, and what NEURON makes of them."""
+    parent, n = section.parentseg(), section.n3d()
+    points = [(section.x3d(i), section.y3d(i), section.z3d(i), section.diam3d(i)) for i in range(n)]
+    on = None if parent is None else (parent.sec.name(), parent.x)
+    return section.name(), on, points, section.L, section(0.5).area(), section(0.5).ri()
+
+
+class Import3d:
+    """NEURON's own reading of a file: the sections of soma, dendrites and apical dendrite."""
+
+    def __init__(self, path):
+        from neuroinverse.simulators.neuron_batch import interpreter
+
+        h = interpreter()
+        h.load_file("stdrun.hoc")
+        h.load_file("import3d.hoc")
+        reader = h.Import3d_SWC_read()
+        reader.quiet = 1
+        reader.input(str(path))
+        h.Import3d_GUI(reader, False).instantiate(self)
+
+    def __str__(self):
+        return "cell"
+
+    def shapes(self) -> list[tuple]:
+        return [shape(s) for name in ("soma", "dend", "apic") for s in getattr(self, name, ())]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_cells_of_the_package_are_those_of_import3d(cell):
+    path = FOLDER / f"{cell}.swc"
+    expected = Import3d(path).shapes()
+    with loaded(path) as sections:
+        assert [shape(s) for _, s in sections] == expected
+
+
+def test_sound_files_are_read_as_by_import3d(tmp_path):
+    """Random trees in the order that Import3d takes: the same sections, points and places to the bit."""
+    path, compared = tmp_path / "cell.swc", 0
+    for seed in range(30):
+        path.write_bytes(swc_files.example(seed, plain=True).data)
+        expected = Import3d(path).shapes()
+        with loaded(path) as sections:
+            assert [shape(s) for kind, s in sections if kind != "axon"] == expected
+        compared += len(expected)
+    assert compared > 200
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        # the root is a dendrite; the axon is left out
+        ("1 3 0 100 0 1 -1\n2 3 0 50 0 1 1\n3 3 0 11 0 1 2\n4 1 0 0 0 10 3\n5 2 0 -11 0 1 4\n6 2 0 -80 0 1 5\n",
+         {"soma": 400 * math.pi, "basal": 2 * math.pi * 89}),
+        # marks of ends on the axon and on the dendrite
+        ("1 1 0 0 0 10 -1\n2 3 10 0 0 1 1\n3 6 110 0 0 1 2\n4 2 -10 0 0 0.5 1\n5 6 -210 0 0 0.5 4\n",
+         {"soma": 400 * math.pi, "basal": 200 * math.pi}),
+        # three points of the soma, nine tenths of a radius apart
+        ("1 1 0 0 0 10 -1\n2 1 0 -9 0 10 1\n3 1 0 9 0 10 1\n4 3 0 10 0 1 1\n5 3 0 70 0 1 4\n",
+         {"soma": 360 * math.pi, "basal": 120 * math.pi}),
+        # the only dendrite forks at its first point, the file's second
+        ("1 1 0 0 0 10 -1\n2 3 0 10 0 1 1\n3 3 0 60 0 1 2\n4 3 30 50 0 1 2\n",
+         {"soma": 400 * math.pi, "basal": 200 * math.pi}),
+        # one point, 60 um away
+        ("1 1 0 0 0 10 -1\n2 3 0 60 0 1 1\n", {"soma": 400 * math.pi, "basal": 120 * math.pi}),
+        # far from the origin, where single precision tells places apart by 0.06 um
+        ("1 1 900000 0 0 10 -1\n2 3 900010 0 0 1 1\n3 3 900010.01 0 0 1 2\n4 3 900010.02 0 0 1 3\n",
+         {"soma": 400 * math.pi, "basal": 0.04 * math.pi}),
+    ],
+)  # fmt: skip
+def test_areas_in_neuron(tmp_path, rows, expected):
+    path = tmp_path / "neur\u00f6n \u6570.swc"
+    path.write_text(rows, encoding="utf-8")
+    with loaded(path) as sections:
+        found = {}
+        for kind, section in sections:
+            found[kind] = found.get(kind, 0) + sum(segment.area() for segment in section)
+    assert found == pytest.approx(expected, rel=1e-3)
+
+
+def test_sections_stand_in_the_order_of_the_file(tmp_path):
+    path = tmp_path / "cell.swc"
+    rows = ["1 1 0 0 0 10 -1"]
+    for i, kind in enumerate((8, 4, 7, 3, 6, 5, 9)):
+        rows += [f"{2 * i + 2} {kind} {10 + i} 0 0 1 1", f"{2 * i + 3} {kind} {110 + 10 * i} {i} 0 1 {2 * i + 2}"]
+    path.write_text("\n".join(rows))
+    with loaded(path) as sections:
+        assert [kind for kind, _ in sections] == ["soma", *["basal"] * 6, "apical"]
+        starts = [section.x3d(0) for _, section in sections[1:]]
+    assert starts == [10, 12, 13, 14, 15, 16, 11]
+
+
+def test_a_file_that_is_no_cell_ends_the_job(tmp_path):
+    """In the settings, and where it has gone bad since they were read."""
+    from neuroinverse.simulators.lfp_settings import check_lfp
+    from neuroinverse.simulators.mainen import Mainen
+
+    path = tmp_path / "morph.asc"
+    path.write_text('("CellBody"\n  (CellBody)\n  (5 5 0 0.1)\n)\n')
+    with pytest.raises(ConfigError, match=r"^simulator\.options\.morphology: .*morph\.asc is a Neurolucida file"):
+        Mainen([], {"dt_ms": 0.025, "duration_ms": 1, "stimulus": STEP}, options={"morphology": str(path)})
+    with pytest.raises(ConfigError, match=r"^lfp\.populations\.E\.cell\.swc: .*morph\.asc is a Neurolucida file"):
+        check_lfp({"populations": {"E": {"cell": {"swc": str(path)}}}})
+    with pytest.raises(ConfigError, match="Neurolucida"), loaded(path):
+        pass
+
+
+def test_membrane_that_neuron_makes_otherwise_is_refused(monkeypatch):
+    from neuroinverse.simulators import morphology
+    from neuroinverse.simulators.neuron_batch import interpreter
+
+    def thicker(cell, section):
+        return [1.01 * cell.radii[i] for i in section.points]
+
+    before = len(list(interpreter().allsec()))
+    monkeypatch.setattr(morphology.SwcCell, "thick", thicker)
+    with (
+        pytest.raises(ConfigError, match=r"stellate\.swc: NEURON makes 786\.\d um2 of soma .* there are 778\.5"),
+        loaded(FILE),
+    ):
+        pass
+    assert len(list(interpreter().allsec())) == before
+
+
+def test_what_was_read_is_told(capsys, monkeypatch):
+    from neuroinverse.stages import check
+
+    monkeypatch.chdir(FOLDER.parents[4])
+    check.run("mainen_10", "smoke")
+    assert "  spiny_stellate.swc: soma 1 section, 778.5 um2; basal 80 sections, 14150.5 um2" in capsys.readouterr().out

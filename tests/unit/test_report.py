@@ -260,6 +260,12 @@ def test_tables_of_the_report(study):
     assert page.row("revision")[2:] == ["abc123", "abc123"]
 
 
+def test_what_was_read_from_files_stands_on_the_page(study, monkeypatch):
+    assert "Read from files" not in study(name="without").page.read_text(encoding="utf-8")
+    monkeypatch.setattr("neuroinverse.stages.report.describe", lambda settings: ["a.swc: warning: <odd>"])
+    assert "<li>a.swc: warning: &lt;odd&gt;</li>" in study().page.read_text(encoding="utf-8")
+
+
 def test_settings_of_the_report_are_yaml(study):
     files = study()
     source = files.page.read_text(encoding="utf-8")

@@ -240,12 +240,15 @@ class Study:
         if self.needs_kernel:
             spec["kernel"] = digest(self.kernel_spec())
         waves = (Path(s["path"]) for s in stimuli(self.settings["protocol"]) if "path" in s)
-        files = [*source_files(make_simulator(scenario), section), *(f for f in waves if f.is_file())]
+        simulator = make_simulator(scenario)
+        files = [*source_files(simulator, section), *(f for f in waves if f.is_file())]
         if files:
             # where the package is installed counts for nothing
             names = [f.name if f.is_absolute() else str(f) for f in files]
             unique = [str(f) if names.count(n) > 1 else n for f, n in zip(files, names, strict=True)]
             spec["files"] = {name: file_sha256(file) for name, file in zip(unique, files, strict=True)}
+        if simulator.readings():
+            spec["readings"] = simulator.readings()
         packages = simulator_class(section).packages
         if packages:
             spec["packages"] = {p: version(p) for p in packages}
@@ -268,7 +271,7 @@ class Study:
     def kernel_spec(self) -> dict:
         """Specification of `compute_kernel`. The study's name is not in it: the same settings give the same kernel."""
         simulator = self.simulator
-        return {
+        spec = {
             "version": VERSIONS["compute_kernel"],
             "neuron": version("neuron"),
             "lfpykit": version("lfpykit"),
@@ -276,6 +279,9 @@ class Study:
             "settings": simulator.kernel_settings(),
             "files": {str(f): file_sha256(f) for f in simulator.kernel_files()},
         }
+        if simulator.readings():
+            spec["readings"] = simulator.readings()
+        return spec
 
     def _mechanism_sums(self) -> dict:
         return {"neuron": version("neuron"), "mechanisms": {f.name: file_sha256(f) for f in self.mechanisms}}

@@ -24,7 +24,7 @@ def load_column(simulator, surrogates: Mapping[str, Path], settings: Mapping) ->
     """
     thresholds = {cell: _threshold(read_metadata(path)["threshold"]) for cell, path in surrogates.items()}
     steps = {cell: StepSurrogate(path) for cell, path in surrogates.items()}
-    return ColumnNetwork(simulator.describe(), steps, thresholds, **settings)
+    return ColumnNetwork(simulator.as_column(), steps, thresholds, **settings)
 
 
 def _threshold(found: Mapping) -> Threshold:

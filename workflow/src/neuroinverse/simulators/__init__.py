@@ -1,6 +1,7 @@
 """Forward models: one module per simulator."""
 
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from neuroinverse.errors import ConfigError
@@ -130,3 +131,28 @@ def make_simulator(spec: dict, library: Path | None = None, kernel: Path | None 
         simulator = make()
         check_signals(simulator)
     return simulator
+
+
+def describe(settings: Mapping) -> list[str]:
+    """What a user's files were taken for, a line each, over all datasets of a study.
+
+    Args:
+        settings: The study's settings; a dataset's own options count.
+
+    Raises:
+        ConfigError: If a simulator cannot be made.
+    """
+    lines = {}
+    section = settings.get("simulator", {})
+    own = [d["options"] for d in settings.get("datasets", {}).values() if isinstance(d, Mapping) and d.get("options")]
+    for options in [{}, *own] if section else ():
+        simulator = make_simulator(
+            {
+                "simulator": {**section, "options": {**section.get("options", {}), **options}},
+                "parameters": settings["parameters"],
+                "protocol": settings["protocol"],
+                "master_seed": 0,
+            }
+        )
+        lines |= dict.fromkeys(simulator.describe())
+    return list(lines)

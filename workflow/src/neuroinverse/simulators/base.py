@@ -192,6 +192,10 @@ class Simulator(ABC):
         """What a user's files were taken for, such as the parts of a cell, and what is odd about them: a line each."""
         return []
 
+    def readings(self) -> dict[str, int]:
+        """Versions of what reads a user's files, for the specification: raised when other traces come of a file."""
+        return {}
+
     @property
     def core_seconds(self) -> float:
         """Core time of one simulation (s), err high: jobs on clusters ask for time by it."""

@@ -8,6 +8,7 @@ from neuroinverse.errors import ConfigError, NeuroinverseError
 from neuroinverse.simulators.base import ParameterInfo, Signal, Simulator
 from neuroinverse.simulators.brunel_network import BIN_MS, Network, Raster
 from neuroinverse.simulators.lfp_settings import check_lfp, kernel_files, kernel_settings, n_contacts
+from neuroinverse.simulators.swc import READING, read_swc
 
 NEURON = ("tau_m", "t_ref", "V_th", "V_reset", "delay")
 # core time (us) of a step at order 2500 and connection probability 0.1, err high: a saturated network
@@ -135,6 +136,12 @@ class Brunel(Simulator):
 
     def kernel_files(self):
         return kernel_files(self._mapping("lfp"))
+
+    def readings(self):
+        return {"swc": READING} if self.kernel_files() else {}
+
+    def describe(self):
+        return [line for path in self.kernel_files() for line in read_swc(path).describe()]
 
     def networks(self, theta) -> list[Network]:
         """The network of every simulation.

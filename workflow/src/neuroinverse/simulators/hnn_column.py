@@ -84,7 +84,7 @@ class HnnColumn(HnnSimulator):
         recorded = sum(len(cells) * len(cell_channels(name)["voltage"]) for name, cells in self.recorded.items())
         return 300 + round(0.004 * n**2 + (n + recorded) * self.n_steps * self.steps * 8e-6)
 
-    def describe(self):
+    def as_column(self):
         """The column as numbers, see `column.Column`: cells, projections at gain 1, drives."""
         from neuroinverse.simulators.hnn_core_adapter import describe, make_network
 
@@ -95,7 +95,7 @@ class HnnColumn(HnnSimulator):
 
         values = self.columns(np.asarray(theta, float))
         self._check(values)
-        column = self.describe()
+        column = self.as_column()
         gains = np.stack([values[f"gain_{projection.name}"] for projection in column.projections], axis=1)
         network, recorded = NeuronColumn(column), self.recorded
         voltages = {name: [network.cells[name][i].record() for i in cells] for name, cells in recorded.items()}

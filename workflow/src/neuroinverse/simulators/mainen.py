@@ -10,7 +10,7 @@ from pathlib import Path
 from neuroinverse.errors import ConfigError
 from neuroinverse.simulators.base import ParameterInfo
 from neuroinverse.simulators.cable_cell import CableCell, Cell, Setting, insert, segments
-from neuroinverse.simulators.swc import read_setting
+from neuroinverse.simulators.swc import READING, read_setting
 
 MORPHOLOGY = Path(__file__).parent / "morphologies" / "spiny_stellate.swc"
 RESISTANCE_OHM_CM = 150.0
@@ -60,6 +60,9 @@ class Mainen(CableCell):
 
     def files(self):
         return (self.morphology,)
+
+    def readings(self):
+        return {} if self.morphology == MORPHOLOGY else {"swc": READING}
 
     def describe(self):
         return self._cell.describe()

@@ -12,6 +12,13 @@ _FAR = 5000.0
 _AGREES = 1e-3
 
 
+class _Cell:
+    """What the names of sections begin with."""
+
+    def __str__(self):
+        return "cell"
+
+
 def load_swc(h, path: str) -> list[tuple[str, object]]:
     """Sections of an SWC file in NEURON, soma first, without the axon.
 
@@ -31,10 +38,10 @@ def load_swc(h, path: str) -> list[tuple[str, object]]:
     cell = read_swc(path)
     bare = cell.bare_axons()
     kept = [i for i in range(len(cell.sections)) if i not in bare]
-    made = {}
+    made, owner = {}, _Cell()
     for kind, name in _NAMES.items():
         own = [i for i in kept if cell.sections[i].kind == kind]
-        made |= {i: h.Section(name=f"{name}[{n}]") for n, i in enumerate(own)}
+        made |= {i: h.Section(name=f"{name}[{n}]", cell=owner) for n, i in enumerate(own)}
     far = max(map(abs, cell.at[0])) > _FAR
     origin = cell.at[0] if far else (0.0, 0.0, 0.0)
     for i in kept:

@@ -24,6 +24,9 @@ from neuroinverse.simulators.swc_cell import BASAL, KINDS, SOMA, Section, SwcCel
 from neuroinverse.simulators.swc_checks import check_cell
 from neuroinverse.simulators.swc_points import Point, Points, read_points
 
+# raised when another cell comes of a file
+READING = 2
+
 
 def read_swc(path: Path | str) -> SwcCell:
     """The cell of a file.

@@ -114,7 +114,9 @@ class SwcCell:
             lines.append(
                 text + (", left out" if left_out == len(own) else f", {left_out} left out" if left_out else "")
             )
-        return [f"{self.path}: {'; '.join(lines)}", *(f"{self.path}: warning: {w}" for w in self.warnings)]
+        # where the package is installed says nothing
+        name = self.path.name if self.path.is_absolute() else self.path
+        return [f"{name}: {'; '.join(lines)}", *(f"{name}: warning: {w}" for w in self.warnings)]
 
 
 def frustum(length: float, start: float, end: float) -> float:

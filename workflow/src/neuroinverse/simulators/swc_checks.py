@@ -5,9 +5,9 @@ import math
 from neuroinverse.simulators.swc_cell import AXON, SOMA, SwcCell
 from neuroinverse.simulators.swc_points import Point, Points
 
-# um: what no soma and no cell exceeds, and what is odd (radius of the sphere of the soma's area; extent of all points)
+# um: radius of the sphere of the soma's area, extent of all points. In mm a cell is small in both
 SOMA_RADIUS, ODD_SOMA_RADIUS = (0.25, 250.0), (1.0, 50.0)
-EXTENT, ODD_EXTENT = 100_000.0, 10_000.0
+EXTENT, ODD_EXTENT = (10.0, 100_000.0), 10_000.0
 
 
 def check_cell(file: Points, cell: SwcCell, order: list[Point]) -> None:
@@ -74,12 +74,12 @@ def _check_outline(file: Points, cell: SwcCell, somata: list[Point]) -> None:
 
 def _check_size(file: Points, cell: SwcCell, radius: float) -> None:
     extent = max(max(axis) - min(axis) for axis in zip(*cell.at, strict=True))
-    low, high = SOMA_RADIUS
-    if not low <= radius <= high or extent > EXTENT:
-        unit = "millimetres or metres" if radius < low else "nanometres or voxels"
+    small, large = radius < SOMA_RADIUS[0] and extent < EXTENT[0], radius > SOMA_RADIUS[1] or extent > EXTENT[1]
+    if small or large:
+        unit = "millimetres or metres" if small else "nanometres or voxels"
         raise file.refuse(
-            f"the soma's radius is {radius:g} and the points span {extent:g}, which cannot be um (a soma has {low:g} "
-            f"to {high:g}, a cell at most {EXTENT:g}): are they {unit}? Convert x, y, z and radius to um"
+            f"has a soma of radius {radius:g} and spans {extent:g}, which cannot be um: {unit}? Convert x, y, z and "
+            "radius to um"
         )
     low, high = ODD_SOMA_RADIUS
     if not low <= radius <= high:

@@ -71,7 +71,7 @@ def refusal(path: Path, problem: str, *lines: int) -> ConfigError:
     """An error that names file and lines, the first five of them."""
     shown = ", ".join(map(str, lines[:5])) + (f" and {len(lines) - 5} more" if len(lines) > 5 else "")
     where = f", line{'s' * (len(lines) > 1)} {shown}" if lines else ""
-    return ConfigError(f"{path}{where}: {problem}, or give another file")
+    return ConfigError(f"{path}{where}{':' * bool(lines)} {problem}, or give another file")
 
 
 def read_points(path: Path) -> Points:
@@ -107,13 +107,13 @@ def _text(path: Path, warnings: list[str]) -> str:
     for mark, name in _UTF:
         if data.startswith(mark):
             raise refusal(path, f"is written in {name}; save it as plain text (UTF-8)")
-    if b"\0" in data:
-        number = data[: data.index(b"\0")].count(b"\n") + 1
-        raise refusal(path, "holds zero bytes: it is binary, UTF-16 or damaged; save it as plain text (UTF-8)", number)
     for pattern, what, cure in _OTHERS:
         # a HOC file may say so late; points before it make it none
         if re.match(pattern, data[:4096], re.IGNORECASE | re.MULTILINE) and not _ROW.match(_first(data)):
             raise refusal(path, f"{what}, no SWC file; {cure}")
+    if b"\0" in data:
+        number = data[: data.index(b"\0")].count(b"\n") + 1
+        raise refusal(path, "holds zero bytes: it is binary, UTF-16 or damaged; save it as plain text (UTF-8)", number)
     data = data.removeprefix(codecs.BOM_UTF8).rstrip(b"\x1a")
     lines = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
     for number, line in enumerate(lines, 1):
@@ -168,8 +168,6 @@ def _point(path: Path, number: int, row: str) -> Point:
         raise refusal(path, f"{name} is {value:g}, expected 0 or more; correct the line", number)
     if parent < -1:
         raise refusal(path, f"parent is {parent:g}, expected an id, or -1 for the root; correct the line", number)
-    if parent == i:
-        raise refusal(path, f"the point {i:g} is its own parent; give it the point before it", number)
     return Point(number, int(i), int(kind), (x, y, z), radius, int(parent))
 
 
@@ -208,6 +206,8 @@ def _tree(path: Path, points: list[Point]) -> dict[int, list[Point]]:
     children: dict[int, list[Point]] = {p.id: [] for p in points}
     roots = []
     for p in points:
+        if p.parent == p.id:
+            raise refusal(path, f"the point {p.id} is its own parent; give it the point before it", p.line)
         if p.parent == -1:
             roots.append(p)
         elif p.parent not in known:

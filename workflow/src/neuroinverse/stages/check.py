@@ -4,6 +4,7 @@ from neuroinverse import surrogates
 from neuroinverse.column import specs as column
 from neuroinverse.config import load_study, master_seed
 from neuroinverse.estimators.architecture import complete, layer_shapes
+from neuroinverse.simulators import describe
 
 
 def run(study: str, scale: str = "demo") -> None:
@@ -16,6 +17,8 @@ def run(study: str, scale: str = "demo") -> None:
     print(f"{checked.name} at scale {scale}: {checked.settings['title']}")
     for p in checked.parameters.parameters:
         print(f"  {p.name}: {p.low:g} to {p.high:g} {p.unit}, {p.scale}")
+    for line in describe(checked.settings):
+        print(f"  {line}")
     for dataset in checked.datasets:
         (n, sampling), shards = checked.sampling(dataset), len(checked.shards(dataset))
         words = ["" if sampling is None else f", {sampling['kind']}"]

@@ -5,12 +5,14 @@ import math
 from dataclasses import asdict
 from pathlib import Path
 
+from neuroinverse.errors import ConfigError
 from neuroinverse.evaluation.captions import CAPTIONS, NETWORK, OBJECTIVE, POSTERIOR, SURROGATE, TRANSFER
 from neuroinverse.evaluation.network import STATES
 from neuroinverse.evaluation.pages import embedded_figures, published_rows, render
 from neuroinverse.evaluation.style import exact, number
 from neuroinverse.files import atomic
 from neuroinverse.parameters import ParameterSpace
+from neuroinverse.simulators import describe
 
 
 def run(
@@ -91,12 +93,21 @@ def run(
             sum(d.n_failed for d in data), sum(d.n for d in data), sum(d.n_silent for d in data)
         ),
         signals=signals,
+        described=_described(spec["settings"]),
         settings=yaml.safe_dump(
             spec["settings"], sort_keys=False, allow_unicode=True, default_flow_style=None, width=100
         ),
     )
     with atomic(output) as temporary:
         temporary.write_text(page, encoding="utf-8")
+
+
+def _described(settings: dict) -> list[str]:
+    """What the user's files were taken for; the page does without, where they are gone by now."""
+    try:
+        return describe(settings)
+    except ConfigError as error:
+        return [str(error)]
 
 
 def headline(evaluations: list[dict], settings: dict, dataset, n_parameters: int) -> str:
