@@ -183,7 +183,7 @@ def test_a_morphology_is_part_of_the_specification(tmp_path, monkeypatch):
     after = load_study(tmp_path / "own.yaml", "smoke", 1).dataset_spec("train")["simulation"]
     assert before.keys() == after["files"].keys() and before != after["files"]
     # how a user's file is read may change; the package's cells stay what they are
-    assert after["readings"] == {"swc": 2} and "readings" not in shipped
+    assert after["revision"] == 2 and "revision" not in shipped
 
 
 def test_cells_of_two_simulators_do_not_meet(library):

@@ -247,14 +247,11 @@ class Study:
             names = [f.name if f.is_absolute() else str(f) for f in files]
             unique = [str(f) if names.count(n) > 1 else n for f, n in zip(files, names, strict=True)]
             spec["files"] = {name: file_sha256(file) for name, file in zip(unique, files, strict=True)}
-        if simulator.readings():
-            spec["readings"] = simulator.readings()
         packages = simulator_class(section).packages
         if packages:
             spec["packages"] = {p: version(p) for p in packages}
-        revision = simulator_class(section).revision
-        if revision:
-            spec["revision"] = revision
+        if simulator.revision:
+            spec["revision"] = simulator.revision
         return spec
 
     def guard_spec(self) -> dict:
@@ -279,8 +276,8 @@ class Study:
             "settings": simulator.kernel_settings(),
             "files": {str(f): file_sha256(f) for f in simulator.kernel_files()},
         }
-        if simulator.readings():
-            spec["readings"] = simulator.readings()
+        if simulator.revision:
+            spec["revision"] = simulator.revision
         return spec
 
     def _mechanism_sums(self) -> dict:

@@ -83,7 +83,7 @@ class Simulator(ABC):
     # Python packages behind the traces whose version is part of the specification
     packages: ClassVar[tuple[str, ...]] = ()
     # part of the specification where not 0: raised where the same study is simulated otherwise than before
-    revision: ClassVar[int] = 0
+    revision: int = 0
     # core time (us) of one simulation and time step, err high: jobs on clusters ask for time by it
     core_us_per_step: ClassVar[float] = 1.0
     # simulations per call of `simulate`: past about 50, point cells gain little more and only delay progress; networks
@@ -191,10 +191,6 @@ class Simulator(ABC):
     def describe(self) -> list[str]:
         """What a user's files were taken for, such as the parts of a cell, and what is odd about them: a line each."""
         return []
-
-    def readings(self) -> dict[str, int]:
-        """Versions of what reads a user's files, for the specification: raised when other traces come of a file."""
-        return {}
 
     @property
     def core_seconds(self) -> float:

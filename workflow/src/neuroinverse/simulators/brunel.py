@@ -62,6 +62,7 @@ class Brunel(Simulator):
             if not 0 <= value < math.inf or (name == "J" and value == 0):
                 raise ConfigError(f"simulator.fixed.{name} is {value:g}; expected {least}")
         check_lfp(self._mapping("lfp"))
+        self.revision = READING if self.kernel_files() else 0
         self.network = self._network()
 
     def _mapping(self, option: str) -> Mapping:
@@ -136,9 +137,6 @@ class Brunel(Simulator):
 
     def kernel_files(self):
         return kernel_files(self._mapping("lfp"))
-
-    def readings(self):
-        return {"swc": READING} if self.kernel_files() else {}
 
     def describe(self):
         return [line for path in self.kernel_files() for line in read_swc(path).describe()]

@@ -57,12 +57,10 @@ class Mainen(CableCell):
         if not isinstance(self.spines, bool):
             raise ConfigError(f"simulator.options.spines is {self.spines!r}; expected true or false")
         self._cell = read_setting("simulator.options.morphology", self.morphology)
+        self.revision = 0 if self.morphology == MORPHOLOGY else READING
 
     def files(self):
         return (self.morphology,)
-
-    def readings(self):
-        return {} if self.morphology == MORPHOLOGY else {"swc": READING}
 
     def describe(self):
         return self._cell.describe()
