@@ -64,20 +64,19 @@ def test_neighbours_of_all_kinds(tmp_path):
     assert found["lib.below"] == folder / "lib" / "below.py"
 
 
-@pytest.mark.parametrize("init", [True, False])
+@pytest.mark.parametrize("init", [None, "", "from .cell import A\nX = 1\n"])
 def test_relative_imports(tmp_path, init):
-    folder = write(
-        tmp_path / "models" / "passive", cell="from .helper import A\nfrom ..shared import B\n", helper="A = 1"
-    )
+    folder = tmp_path / "models" / "passive"
+    write(folder, cell="from .helper import A\nfrom ..shared import B\nclass C:\n    pass\n", helper="A = 1")
     write(tmp_path / "models", shared="B = 2\n")
-    if init:
-        write(folder, __init__="")
-        (folder / "__init__.py").write_text("")
-        (tmp_path / "models" / "__init__.py").write_text("")
+    packages = () if init is None else (folder / "__init__.py", folder.parent / "__init__.py")
+    for file, text in zip(packages, (init, ""), strict=False):
+        file.write_text(text)
     module = load(folder / "cell.py", "simulator.path")
     assert (module.A, module.B) == (1, 2)
+    assert pickle.loads(pickle.dumps(module.C)) is module.C, "there is one of it"
     files = set(neighbours(folder / "cell.py", "simulator.path").values())
-    assert files >= {folder / "helper.py", tmp_path / "models" / "shared.py"}
+    assert files == {folder / "helper.py", folder.parent / "shared.py", *packages}
 
 
 def test_folders_do_not_see_each_other(tmp_path):

@@ -162,7 +162,7 @@ class _Guard:
         return theta, np.repeat(seeds, len(theta))
 
     def _ends(self, cases: Sequence[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
-        """Two rows for each parameter and draw: both ends of its range beside that draw of the others, with one seed."""
+        """Two rows for each parameter and draw: both ends of its range beside that draw of the others, one seed."""
         n = len(self.space.parameters)
         theta, seeds = self._draws([n * draw + p for p, draw in cases for _ in range(2)])
         for i, (p, draw) in enumerate(cases):

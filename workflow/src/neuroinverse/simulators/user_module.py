@@ -77,6 +77,9 @@ def load(path: Path, where: str) -> ModuleType:
     with running(f"{where}: {shown(file)} cannot be imported"):
         if "." in name:
             importlib.import_module(name.rpartition(".")[0])
+            if name in sys.modules:
+                # the package imports it by itself
+                return sys.modules[name]
         spec = importlib.util.spec_from_file_location(name, file)
         module = sys.modules[name] = importlib.util.module_from_spec(spec)
         try:
@@ -213,7 +216,8 @@ def neighbours(path: Path, where: str) -> dict[str, Path]:
     waiting = [(file, name)]
     while waiting:
         source, importer = waiting.pop()
-        for imported in _absolute(source, importer):
+        # the packages that it is in are imported before it
+        for imported in filter(None, (importer.rpartition(".")[0], *_absolute(source, importer))):
             parts = imported.split(".")
             for n in range(1, len(parts) + 1):
                 module = ".".join(parts[:n])
