@@ -5,6 +5,7 @@ Each is simulated right, checked against NEURON alone or an integral by hand, or
 
 import importlib.util
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -178,7 +179,9 @@ def half(parameter, region, mechanism, **changes):
 @pytest.mark.parametrize("mechanism", ["tabled", "depends"])
 def test_a_table_holds_no_parameter(cell, mechanism):
     """The cell is that of the mechanism without a table, in any order, and each section has its own value."""
-    two = BALL.replace("%s }", "insert {0} }} connect dend(0), soma(1) dend {{ L=200 diam=2 nseg=5 insert pas ")
+    two = BALL.replace(
+        "%s }", "insert {0} usetable_{0} = 1 }} connect dend(0), soma(1) dend {{ L=200 diam=2 nseg=5 insert pas "
+    )
     two += "g_pas=1e-4 e_pas=-65 insert {0} gbar_{0}=0.002 }}"
     made = {
         name: cell(
@@ -440,7 +443,7 @@ for name in ("Bad", "Bad", "Good"):
         "parameters": [{"name": "gl"}], "protocol": {"dt_ms": 0.5, "duration_ms": 1, "stimulus": stimulus},
         "master_seed": 0})
     try:
-        print(simulate_batch(simulator, np.full((4, 1), 1e-4), np.zeros(4, np.uint64)))
+        print(simulate_batch(simulator, np.full((4, 1), 1e-4), np.zeros(4, np.uint64))[1])
     except Exception as error:
         print(type(error).__name__, error)
 """
@@ -455,6 +458,7 @@ def test_a_file_that_cannot_be_parsed(tmp_path):
     lines = ran.stdout.splitlines()
     assert ran.returncode == 0 and len(lines) == 3, ran.stdout + ran.stderr
     assert lines[0] == lines[1] and "ConfigError" in lines[0] and "cannot load a.hoc: syntax error (a.hoc, " in lines[0]
+    assert ("go on in a new process" if neuron_state.version() < 9 else "[0 0 0 0]") in lines[2]
 
 
 @pytest.mark.parametrize(
@@ -533,3 +537,17 @@ def test_a_folder_that_nrnivmodl_takes(monkeypatch):
     monkeypatch.setattr(compile_mechanisms, "is_plain", lambda path: False)
     with pytest.raises(NeuroinverseError, match="set TMPDIR to such a folder"):
         compile_mechanisms.plain_folder()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("NEURON { SUFFIX s1 RANGE g }\nPARAMETER { g = 1 }\nBREAKPOINT { g = (1 + }\n", "a b.mod, line 3: Illegal block"),
+        ("NEURON { SUFFIX s3 }\nBREAKPOINT {\nVERBATIM\n int x = nosuch;\nENDVERBATIM\n}\n", "a b.mod: .nosuch. "),
+    ],
+)  # fmt: skip
+def test_the_cause_of_a_failed_translation_is_in_the_last_line(tmp_path, text, words):
+    (tmp_path / "a b.mod").write_text(text)
+    with pytest.raises(NeuroinverseError) as caught:
+        compile_mechanisms.run(tmp_path / "lib.so", [tmp_path / "a b.mod"])
+    assert re.search(words, str(caught.value).splitlines()[-1])

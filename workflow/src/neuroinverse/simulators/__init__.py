@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from neuroinverse.errors import ConfigError
-from neuroinverse.simulators import user_module
+from neuroinverse.simulators import mod_files, user_module
 from neuroinverse.simulators.base import Simulator
 from neuroinverse.simulators.contract import check_class, check_signals
 
@@ -62,7 +62,7 @@ def mechanism_files(simulator: dict) -> list[Path]:
     """The MOD files of a study's simulator: beside the user's own file where they stand there, else the package's.
 
     Raises:
-        ConfigError: If one does not exist.
+        ConfigError: If one does not exist, or has a mechanism of NEURON's own.
     """
     found_class = simulator_class(simulator)
     beside = Path(simulator["path"]).parent if "path" in simulator else found_class.mechanism_folder or MECHANISMS
@@ -72,6 +72,8 @@ def mechanism_files(simulator: dict) -> list[Path]:
         if not found:
             raise ConfigError(f"simulator: mechanism {name} is neither in {beside} nor among those of the package")
         files.append(found[0])
+    if "path" in simulator:
+        mod_files.check([mod_files.read(f) for f in files if f.suffix == ".mod"], "simulator.mechanisms")
     return files
 
 

@@ -84,7 +84,6 @@ def make(h, settings: TemplateSettings, dt_ms: float) -> Made:
     h.load_file("stdrun.hoc")
     for package in settings.packages:
         load_packaged(h, package)
-    neuron_state.exact(h, settings.mods)
     try:
         with neuron_state.constants_kept(h), neuron_state.own_streams(h):
             return _make(h, settings, dt_ms)
@@ -94,6 +93,7 @@ def make(h, settings: TemplateSettings, dt_ms: float) -> Made:
 
 def _prepare(h, settings: TemplateSettings, dt_ms: float) -> None:
     h.celsius, h.v_init, h.dt, h.secondorder = settings.celsius, settings.v_init, dt_ms, 0
+    neuron_state.exact(h, settings.mods)
 
 
 def _changed(h, settings: TemplateSettings) -> dict[str, float]:

@@ -34,8 +34,9 @@ def run(output: Path, sources: list[Path] | None = None, spec: dict | None = Non
         raise NeuroinverseError(
             f"{compiler} does not exist: NEURON is not installed beside {sys.executable}; run make setup"
         )
+    by_name = dict(zip(_names(files), files, strict=True))
     with tempfile.TemporaryDirectory(dir=plain_folder()) as build, _environment() as environment:
-        for file, name in zip(files, _names(files), strict=True):
+        for name, file in by_name.items():
             if not file.is_file():
                 raise NeuroinverseError(f"{file} does not exist")
             shutil.copy(file, Path(build, name))
@@ -50,9 +51,24 @@ def run(output: Path, sources: list[Path] | None = None, spec: dict | None = Non
             # what follows is about nrnivmodl's own wrapper
             printed = (done.stdout + done.stderr).partition("Traceback (most recent call last)")[0]
             tail = "\n".join(printed.splitlines()[-15:])
-            raise NeuroinverseError(f"nrnivmodl failed on {names} (exit status {done.returncode}):\n{tail}")
+            raise NeuroinverseError(
+                f"nrnivmodl failed on {names} (exit status {done.returncode}):\n{tail}\n{_cause(printed, by_name)}"
+            )
         with atomic(output) as temporary:
             shutil.copy(made[0], temporary)
+
+
+def _cause(printed: str, by_name: dict[str, Path]) -> str:
+    """The first complaint of NEURON's translator or the C compiler in one line, with the user's file."""
+    translated = re.search(r"(?m)^\s*(?:Error: )?(\S.*) at line (\d+) in file (\S+)", printed)
+    compiled = re.search(r"(?m)([^\s/:]+)\.c(?:pp)?:\d+:\d+: (?:fatal )?error: (.*)$", printed)
+    if translated:
+        place, words = f"{by_name.get(translated[3], translated[3])}, line {translated[2]}", translated[1]
+    elif compiled:
+        place, words = str(by_name.get(f"{compiled[1]}.mod", f"{compiled[1]}.mod")), compiled[2]
+    else:
+        return "The MOD files could not be compiled: the reason stands above"
+    return f"{place}: {words}; correct the file, or leave it out"
 
 
 def _names(files: list[Path]) -> list[str]:
