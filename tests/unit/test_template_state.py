@@ -542,7 +542,8 @@ def test_a_folder_that_nrnivmodl_takes(monkeypatch):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("NEURON { SUFFIX s1 RANGE g }\nPARAMETER { g = 1 }\nBREAKPOINT { g = (1 + }\n", "a b.mod, line 3: Illegal block"),
+        ("NEURON { SUFFIX s1 RANGE g }\nPARAMETER { g = 1 }\nBREAKPOINT { g = (1 + }\n",
+         "a b.mod, line 3: Illegal block"),
         ("NEURON { SUFFIX s3 }\nBREAKPOINT {\nVERBATIM\n int x = nosuch;\nENDVERBATIM\n}\n", "a b.mod: .nosuch. "),
     ],
 )  # fmt: skip
