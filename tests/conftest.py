@@ -67,5 +67,5 @@ def environment(tmp_path_factory) -> dict[str, str]:
 def smoke(tmp_path_factory, environment) -> tuple[Folder, str]:
     """The finished smoke run of every study, not to be changed, and what Snakemake printed."""
     folder = make_folder(tmp_path_factory.mktemp("smoke") / "run", environment)
-    threads = [f"{rule}=1" for rule in ("simulate_shard", "train_fold", "ensemble_folds")]
+    threads = [f"{rule}=1" for rule in ("check_simulator", "simulate_shard", "train_fold", "ensemble_folds")]
     return folder, folder.snakemake("all", "--set-threads", *threads)

@@ -44,7 +44,7 @@ class Sound(Simulator):
 def look(monkeypatch):
     """Gives a function that examines a class of this file, in this process: the simulator is made twice."""
 
-    def run(kind):
+    def run(kind, threads=1):
         class Here:
             def __init__(self):
                 self.simulator = kind(NAMES, about({})["protocol"])
@@ -68,13 +68,15 @@ def look(monkeypatch):
         monkeypatch.setattr(guard, "workers", workers)
         monkeypatch.setattr(guard, "make_simulator", lambda simulation: kind(NAMES, simulation["protocol"]))
         monkeypatch.setattr(guard, "source_files", lambda *arguments: [])
-        return examine(about({"name": "izhikevich"}))
+        return examine(about({"name": "izhikevich"}), threads=threads)
 
     return run
 
 
-def test_a_sound_simulator_passes_with_a_simulation_for_each_parameter(look):
-    found = look(Sound)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_sound_simulator_passes_with_a_simulation_for_each_parameter(look, threads, monkeypatch):
+    monkeypatch.setattr(Sound, "batch", 3)
+    found = look(Sound, threads)
     assert found.problems == found.warnings == []
     assert found.simulations == (1 + 3) + 4
     assert {p: v["signal"] for p, v in found.parameters.items()} == {"a": "x", "b": "x", "c": "y"}

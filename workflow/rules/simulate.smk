@@ -65,8 +65,7 @@ rule check_simulator:
     priority: 2
     conda:
         "../../envs/compiler.yaml"
-    # one of them is idle most of the time
-    threads: 1
+    threads: 2
     resources:
         mem_mb=growing(lambda w, threads: 500 + study_of(w).simulator.worker_mb * 2),
         runtime=lambda w, attempt: guard_minutes(study_of(w), attempt),
@@ -75,7 +74,8 @@ rule check_simulator:
         library=lambda w, input: f"--library {input.library}" if input.library else "",
         kernel=lambda w, input: f"--kernel {input.kernel}" if input.kernel else "",
     shell:
-        "neuroinverse check_simulator --spec {params.spec:q} --output {output} {params.library} {params.kernel} &> {log}"
+        "neuroinverse check_simulator --spec {params.spec:q} --output {output} --threads {threads} {params.library}"
+        " {params.kernel} &> {log}"
 
 
 rule simulate_shard:

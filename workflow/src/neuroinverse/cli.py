@@ -56,6 +56,7 @@ VERBS = {
         [
             SPEC,
             OUTPUT,
+            THREADS,
             _path("--library", "compiled mechanisms", required=False),
             _path("--kernel", "what compute_kernel made", required=False),
         ],

@@ -105,13 +105,14 @@ class _Rows:
         )
 
 
-def examine(simulation: Mapping, library: Path | None = None, kernel: Path | None = None) -> Findings:
+def examine(simulation: Mapping, library: Path | None = None, kernel: Path | None = None, threads: int = 1) -> Findings:
     """Examines a simulator as a study uses it.
 
     Args:
         simulation: `simulator`, `parameters`, `protocol` and `master_seed`, as in the specification of a dataset.
         library: Compiled mechanisms, where the simulator has some.
         kernel: What `compute_kernel` made, where the simulator needs it.
+        threads: With two or more, both processes simulate.
 
     Returns:
         What was found; `refuse()` of it raises.
@@ -121,12 +122,12 @@ def examine(simulation: Mapping, library: Path | None = None, kernel: Path | Non
     """
     about = (dict(simulation), library, kernel)
     with workers("guard", 1, *about, listen=True) as pool, workers("guard", 1, *about) as other:
-        return _Guard(simulation, pool, other).run()
+        return _Guard(simulation, pool, other, threads).run()
 
 
 class _Guard:
-    def __init__(self, simulation: Mapping, pool: Executor, other: Executor):
-        self.simulation, self.pool, self.other = simulation, pool, other
+    def __init__(self, simulation: Mapping, pool: Executor, other: Executor, threads: int):
+        self.simulation, self.pool, self.other, self.threads = simulation, pool, other, threads
         self.space = ParameterSpace.from_table(simulation["parameters"])
         self.simulator = make_simulator(simulation)
         self.found = Findings()
@@ -135,7 +136,7 @@ class _Guard:
         theta, seeds = self._moved()
         # while this goes on, the other process makes the first simulation as its first
         elsewhere = self.other.submit(simulate_rows, theta[:1], seeds[:1])
-        self.rows = self._simulate(theta, seeds)
+        self.rows = self._spread(theta, seeds)
         self._look_at_parameters()
         self._look_at_signals()
         again = int(np.flatnonzero(self.rows.usable)[0])
@@ -171,11 +172,11 @@ class _Guard:
                 theta[row, p] = self.space.to_physical(np.full(n, end * WITHIN[draw % len(WITHIN)]))[p]
         return theta, seeds
 
-    def _simulate(self, theta, seeds) -> _Rows:
-        """In the first process, in batches as in a shard."""
-        size = max(1, self.simulator.batch)
-        starts = range(0, len(theta), size)
-        done = [self.pool.submit(simulate_rows, theta[i : i + size], seeds[i : i + size]) for i in starts]
+    def _spread(self, theta, seeds) -> _Rows:
+        """In batches as in a shard, over the processes that there are threads for."""
+        size, pools = max(1, self.simulator.batch), (self.pool, self.other)[: self.threads]
+        parts = [slice(i, i + size) for i in range(0, len(theta), size)]
+        done = [pools[i % len(pools)].submit(simulate_rows, theta[p], seeds[p]) for i, p in enumerate(parts)]
         return self._joined(theta, seeds, [d.result() for d in done])
 
     def _joined(self, theta, seeds, results) -> _Rows:
@@ -191,7 +192,7 @@ class _Guard:
         n = len(self.space.parameters)
         pairs = {p: [(0, p + 1)] for p in range(n)}
         if not self.rows.usable.any() and not self._fail_alike():
-            self.rows = self.rows.and_then(self._simulate(*self._draws(range(ALIKE))))
+            self.rows = self.rows.and_then(self._spread(*self._draws(range(ALIKE))))
         for i in range(ROUNDS):
             waiting = [p for p in pairs if not self._moves(pairs[p])]
             # a signal may rest in some simulations and not in others
@@ -199,7 +200,7 @@ class _Guard:
             if not waiting or not self.rows.usable.any():
                 break
             start, cases = len(self.rows.theta), [(p, 2**i - 1 + d) for p in waiting for d in range(2**i)]
-            self.rows = self.rows.and_then(self._simulate(*self._ends(cases)))
+            self.rows = self.rows.and_then(self._spread(*self._ends(cases)))
             for k, (p, _) in enumerate(cases):
                 pairs[p].append((start + 2 * k, start + 2 * k + 1))
         if not self.rows.usable.any():
@@ -287,7 +288,9 @@ class _Guard:
         }
         apart = []
         for where, (which, found) in places.items():
-            found = found or self._simulate(rows.theta[which], rows.seeds[which])
+            if found is None:
+                theta, seeds = rows.theta[which], rows.seeds[which]
+                found = self._joined(theta, seeds, [self.pool.submit(simulate_rows, theta, seeds).result()])
             for i, first in enumerate(which):
                 for name, values in rows.values.items():
                     same = rows.status[first] == found.status[i]
