@@ -154,7 +154,17 @@ class Silent(Sound):
         return result | {"silent": silent}
 
 
-@pytest.mark.parametrize("kind", [Rarely, Fails, Silent])
+class OneByOne(Sound):
+    """A network, of which each call simulates one."""
+
+    batch = 1
+
+    def simulate(self, theta, seeds):
+        assert len(theta) == 1
+        return super().simulate(theta, seeds)
+
+
+@pytest.mark.parametrize("kind", [Rarely, Fails, Silent, OneByOne])
 def test_what_acts_somewhere_or_decides_about_failure_acts(look, kind):
     assert look(kind).problems == []
 

@@ -172,9 +172,9 @@ class _Guard:
                 theta[row, p] = self.space.to_physical(np.full(n, end * WITHIN[draw % len(WITHIN)]))[p]
         return theta, seeds
 
-    def _spread(self, theta, seeds) -> _Rows:
-        """In batches as in a shard, over the processes that there are threads for."""
-        size, pools = max(1, self.simulator.batch), (self.pool, self.other)[: self.threads]
+    def _spread(self, theta, seeds, threads: int | None = None) -> _Rows:
+        """In batches as in a shard, over the processes that there are threads for, the first one first."""
+        size, pools = self.simulator.batch, (self.pool, self.other)[: threads or self.threads]
         parts = [slice(i, i + size) for i in range(0, len(theta), size)]
         done = [pools[i % len(pools)].submit(simulate_rows, theta[p], seeds[p]) for i, p in enumerate(parts)]
         return self._joined(theta, seeds, [d.result() for d in done])
@@ -288,9 +288,7 @@ class _Guard:
         }
         apart = []
         for where, (which, found) in places.items():
-            if found is None:
-                theta, seeds = rows.theta[which], rows.seeds[which]
-                found = self._joined(theta, seeds, [self.pool.submit(simulate_rows, theta, seeds).result()])
+            found = found or self._spread(rows.theta[which], rows.seeds[which], threads=1)
             for i, first in enumerate(which):
                 for name, values in rows.values.items():
                     same = rows.status[first] == found.status[i]
