@@ -338,7 +338,7 @@ def _areas(points) -> dict[str, float] | None:
     radius = math.sqrt(area["soma"] / 4 / math.pi)
     places = list(zip(*(p[1] for p in points.values()), strict=True))
     extent = max(max(axis) - min(axis) for axis in places)
-    if radius > 250 or extent > 1e5 or (radius < 0.25 and extent < 10):
+    if radius > 250 or extent > 1e5 or radius < 0.05 or (radius < 0.25 and extent < 10):
         return None
     return {name: value for name, value in area.items() if value}
 

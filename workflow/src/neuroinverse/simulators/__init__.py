@@ -142,9 +142,9 @@ def describe(settings: Mapping) -> list[str]:
         settings: The study's settings; a dataset's own options count.
 
     Raises:
-        ConfigError: If a simulator cannot be made.
+        ConfigError: If a simulator cannot be made or described.
     """
-    lines = {}
+    lines: dict[str, None] = {}
     section = settings.get("simulator", {})
     own = [d["options"] for d in settings.get("datasets", {}).values() if isinstance(d, Mapping) and d.get("options")]
     for options in [{}, *own] if section else ():
@@ -156,5 +156,6 @@ def describe(settings: Mapping) -> list[str]:
                 "master_seed": 0,
             }
         )
-        lines |= dict.fromkeys(simulator.describe())
+        with user_module.running(f"simulator: {type(simulator).__name__}.describe()"):
+            lines |= dict.fromkeys(map(str, simulator.describe()))
     return list(lines)

@@ -81,7 +81,7 @@ def _check(cell: SwcCell, bare: set[int], sections: list) -> None:
         areas[cell.sections[i].kind] -= cell.area(cell.sections[i])
     for kind, area in areas.items():
         found = sum(s.area() for name, section in sections if name == KINDS[kind] for s in section)
-        if abs(found - area) > _AGREES * max(area, 1.0):
+        if abs(found - area) > _AGREES * area + 1e-6:
             raise ConfigError(
                 f"{cell.path}: NEURON makes {found:.1f} um2 of {KINDS[kind]} of it, and by its points there are "
                 f"{area:.1f}: it cannot be simulated as it is. Correct the points, or give another file"

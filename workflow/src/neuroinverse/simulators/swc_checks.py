@@ -5,9 +5,9 @@ import math
 from neuroinverse.simulators.swc_cell import AXON, SOMA, SwcCell
 from neuroinverse.simulators.swc_points import Point, Points
 
-# um: radius of the sphere of the soma's area, extent of all points. In mm a cell is small in both
-SOMA_RADIUS, ODD_SOMA_RADIUS = (0.25, 250.0), (1.0, 50.0)
-EXTENT, ODD_EXTENT = (10.0, 100_000.0), 10_000.0
+# um: radius of the sphere of the area of the soma, extent of all points; a small soma in a small cell is one in mm
+SOMA_RADIUS, SMALL_SOMA_RADIUS, ODD_SOMA_RADIUS = (0.05, 250.0), 0.25, (1.0, 50.0)
+EXTENT, SMALL_EXTENT, ODD_EXTENT = 100_000.0, 10.0, 10_000.0
 
 
 def check_cell(file: Points, cell: SwcCell, order: list[Point]) -> None:
@@ -74,7 +74,8 @@ def _check_outline(file: Points, cell: SwcCell, somata: list[Point]) -> None:
 
 def _check_size(file: Points, cell: SwcCell, radius: float) -> None:
     extent = max(max(axis) - min(axis) for axis in zip(*cell.at, strict=True))
-    small, large = radius < SOMA_RADIUS[0] and extent < EXTENT[0], radius > SOMA_RADIUS[1] or extent > EXTENT[1]
+    small = radius < SOMA_RADIUS[0] or (radius < SMALL_SOMA_RADIUS and extent < SMALL_EXTENT)
+    large = radius > SOMA_RADIUS[1] or extent > EXTENT
     if small or large:
         unit = "millimetres or metres" if small else "nanometres or voxels"
         raise file.refuse(
