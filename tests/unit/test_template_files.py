@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from neuroinverse.config import load_study
 from neuroinverse.errors import ConfigError
 from neuroinverse.provenance import canonical, file_sha256
-from neuroinverse.simulators import template_files, template_settings
+from neuroinverse.simulators import mod_files, template_files, template_settings
 
 SWC = "1 1 0 0 0 10 -1\n2 3 0 10 0 1 1\n3 3 0 60 0 1 2\n"
 HOC = "begintemplate Cell\npublic soma\ncreate soma\nproc init() {{ {0} }}\nendtemplate Cell\n"
@@ -68,6 +70,7 @@ CELL, X, Z = "cells/morph/cell.swc", "cells/deep/er/x.swc", "cells/z.swc"
         ('d = "morph" n = "cell"\nstrcat(n, ".swc")', ".hoc", {CELL}),
         ('sprint(path, "morph/%s.swc", "cell")', ".hoc", {CELL}),
         ('sprint(path, "morph/cel%c.swc", 108)', ".hoc", {CELL}),
+        ('sprint(path, "%s%s.swc", "ce", "ll")', ".hoc", {Z}),
         ('os.path.join("deep", "er", "x.swc")', ".py", {X}),
         ('Path(__file__).parent / "morph" / "cell.swc"', ".py", {CELL}),
         ('Path(__file__).parent.parent / "shared" / "y.swc"', ".py", {"cells/../shared/y.swc"}),
@@ -197,6 +200,22 @@ def test_what_the_text_states(folder, text, suffix, stated):
     path.write_text(text)
     expected = [(key, value, f"{path}, line {line}") for key, value, line in stated]
     assert list(template_files.stated([path])) == expected
+
+
+PIECES = ["morph", "cell", ".swc", "/", "%s", "{x}", "*", '"', "'", "..", "celsius = 34 ", "insert ", "\n", "//", "/*",
+          "NEURON {", "SUFFIX a", "}", "{", "TABLE", "VERBATIM", "COMMENT", "PARAMETER {", "é", "\0", "INCLUDE"]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=25).map("".join))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_text_is_read(folder, text):
+    """To the end, and again to the same."""
+    path = Path("cells/any.hoc")
+    path.write_text(text, errors="replace")
+    first = template_files.behind(path, "template")
+    assert first == template_files.behind(path, "template") and all(f.is_file() for f in first)
+    list(template_files.stated([path]))
+    mod_files.read(path)
 
 
 @pytest.mark.parametrize("call", ["np.random.default_rng()", "RandomState()", "random.SystemRandom()"])

@@ -4,7 +4,7 @@ import ast
 import difflib
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from neuroinverse.errors import ConfigError
@@ -77,20 +77,31 @@ def _quoted(file: Path) -> list[str]:
 def _folders(known: Iterable[Path], texts: Sequence[str]) -> list[Path]:
     """Folders that the texts name, also one in another; never a whole disk."""
     folders = list(known)
+    seen = {f.resolve() for f in folders} | {Path(folders[0].resolve().anchor)}
     for base in folders:
-        for text in texts:
-            folder = base / text.strip("/") if text.startswith("/") and not Path(text).is_dir() else base / text
-            inside = len(folder.parts) <= len(folders[0].parts) + 4
-            if inside and folder.resolve() != Path(folder.anchor or "/") and _is(folder.is_dir):
-                resolved = folder.resolve()
-                if len(folders) < 50 and all(resolved != f.resolve() for f in folders):
-                    folders.append(folder)
+        for folder in _there(base, texts, Path.is_dir):
+            if len(folder.parts) <= len(folders[0].parts) + 4 and folder.resolve() not in seen and len(folders) < 50:
+                seen.add(folder.resolve())
+                folders.append(folder)
     return folders
 
 
-def _is(test) -> bool:
+def _there(base: Path, names: Iterable[str], kind: Callable[[Path], bool]) -> Iterator[Path]:
+    """Those of the names that are in a folder, or below it; a slash at the start may join it to a text before."""
     try:
-        return test()
+        entries = {".", "..", *(f.name for f in base.iterdir())}
+    except OSError:
+        return
+    for name in names:
+        for part in dict.fromkeys((name, name.strip("/"))):
+            if part and ("/" in part or part in entries) and _is(kind, base / part):
+                yield base / part
+                break
+
+
+def _is(kind: Callable[[Path], bool], path: Path) -> bool:
+    try:
+        return kind(path)
     except (OSError, ValueError):
         return False
 
@@ -98,24 +109,23 @@ def _is(test) -> bool:
 def _files(folders: Sequence[Path], texts: Sequence[str], lists: bool, stem: str) -> Iterator[Path]:
     ends = [t for t in texts if re.fullmatch(r"\.\w{1,5}", t)]
     names = [*texts, *(t + end for end in ends for t in (*texts, stem) if not Path(t).suffix)]
+    # places to be filled in: sprint's, format's, and those of a glob
+    patterns = (re.sub(r"(?:%[-+.\d]*[a-z]|\{[^{}]*\}|\*)+", "*", name) for name in texts)
+    patterns = [p for p in patterns if "*" in p and Path(p).suffix.lower() in _DATA and not p.startswith("/")]
+    patterns = dict.fromkeys(part for p in patterns for part in (p, p.removeprefix("*/")))
     for folder in folders:
-        for name in names:
-            file = folder / name
-            if _is(file.is_file):
-                yield file
-                continue
-            if name.startswith("/") and _is((folder / name.strip("/")).is_file):
-                yield folder / name.strip("/")
-            # places to be filled in: sprint's, format's, and those of a glob
-            pattern = re.sub(r"%[-+.\d]*[a-z]|\{[^{}]*\}", "*", name)
-            if "*" in pattern and Path(pattern).suffix.lower() in _DATA and not pattern.startswith("/"):
-                for part in dict.fromkeys((pattern, pattern.removeprefix("*/"))):
-                    fits = sorted(f for f in itertools.islice(folder.glob(part), MANY + 1) if f.is_file())
-                    yield from fits if len(fits) <= MANY else ()
-    if lists:
-        for folder in folders[1:]:
-            data = (f for f in folder.rglob("*") if f.suffix.lower() in _DATA and f.is_file())
-            yield from sorted(itertools.islice(data, MANY))
+        yield from _there(folder, names, Path.is_file)
+        for pattern in patterns:
+            yield from _few(folder.glob(pattern))
+        if lists and folder is not folders[0] and ".." not in folder.parts:
+            yield from _few(folder.rglob("*"))
+
+
+def _few(found: Iterable[Path]) -> list[Path]:
+    """Data files among what was found, in order; none where they are too many."""
+    files = (f for f in found if f.suffix.lower() in _DATA and f.is_file())
+    files = sorted(itertools.islice(files, MANY + 1))
+    return files if len(files) <= MANY else []
 
 
 # --- what they say ---------------------------------------------------------------------------------------------------
