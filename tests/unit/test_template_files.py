@@ -202,8 +202,9 @@ def test_what_the_text_states(folder, text, suffix, stated):
     assert list(template_files.stated([path])) == expected
 
 
-PIECES = ["morph", "cell", ".swc", "/", "%s", "{x}", "*", '"', "'", "..", "celsius = 34 ", "insert ", "\n", "//", "/*",
-          "NEURON {", "SUFFIX a", "}", "{", "TABLE", "VERBATIM", "COMMENT", "PARAMETER {", "é", "\0", "INCLUDE"]  # fmt: skip
+PIECES = 'morph cell .swc / %s {x} * " .. celsius insert \n // /* NEURON{ SUFFIX } { TABLE VERBATIM COMMENT é \0 INCLUDE'.split(
+    " "
+)
 
 
 @given(st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=25).map("".join))
