@@ -213,7 +213,8 @@ def neighbours(path: Path, where: str) -> dict[str, Path]:
             f"{installed}; rename the folder, or import what stands beside the file by plain names"
         )
     found: dict[str, Path] = {}
-    waiting = [(file, name)]
+    # what is installed has no files of the user's beside it
+    waiting = [(file, name)] if is_own(file) else []
     while waiting:
         source, importer = waiting.pop()
         # the packages that it is in are imported before it
