@@ -202,8 +202,9 @@ def test_what_the_text_states(folder, text, suffix, stated):
     assert list(template_files.stated([path])) == expected
 
 
-PIECES = 'morph cell .swc / %s {x} * " .. celsius insert \n // /* NEURON{ SUFFIX } { TABLE VERBATIM COMMENT é \0 INCLUDE'.split(
-    " "
+PIECES = (
+    *("morph", "cell", ".swc", "/", "%s", "{x}", "*", '"', "'", "..", "celsius = 34 ", "insert ", "\n", "//", "/*"),
+    *("NEURON {", "SUFFIX a", "}", "{", "TABLE", "VERBATIM", "COMMENT", "PARAMETER {", "é", "\0", "INCLUDE"),
 )
 
 
