@@ -1,8 +1,17 @@
 """neuroinverse: find the biophysical parameters behind a recording."""
 
+from neuroinverse.errors import ConfigError
+from neuroinverse.yaml_files import require_readable
 from snakemake.utils import min_version
 
 min_version("9.0")
+
+
+# before Snakemake reads it, which takes the last of two equal keys
+try:
+    require_readable("config/config.yaml", *workflow.overwrite_configfiles)
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
 
 
 configfile: "config/config.yaml"

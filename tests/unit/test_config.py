@@ -72,8 +72,8 @@ MISTAKES = [
         lambda c: c["parameters"][0].update(low=0.0, scale="log"),
         ["gnabar", "log scale needs low > 0", "use scale: linear"],
     ),
-    ("infinite", put("parameters.0.high", float("inf")), ["gnabar", "finite"]),
-    ("not a number", put("parameters.0.low", float("nan")), ["gnabar", "finite"]),
+    ("infinite", put("parameters.0.high", float("inf")), ["line 15: parameters.0.high: .inf", "finite"]),
+    ("not a number", put("parameters.0.low", float("nan")), ["parameters.0.low: .nan", "finite"]),
     ("text for a number", put("parameters.0.low", "much"), ["parameters.0.low", "'much'", "number"]),
     ("bad scale", put("parameters.0.scale", "logarithmic"), ["parameters.0.scale", "'logarithmic'", "'log'"]),
     (

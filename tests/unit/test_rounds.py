@@ -102,6 +102,7 @@ class Toy:
 
     def __init__(self, sd):
         self.sd, self.parameters, self.signal = sd, SPACE, {}
+        self.metadata = [{"n_train": 80, "n_validation": 20, "spec": {"n": 100, "rounds": []}}]
 
     def conditions(self, signals):
         return [np.zeros((1, 1))]
@@ -195,7 +196,9 @@ def test_a_proposal_of_something_else_is_refused(tmp_path):
 
 
 def test_an_observation_without_an_answer_is_said(monkeypatch, tmp_path):
-    undefined = SimpleNamespace(conditions=lambda s: [np.full((1, 2), np.nan)], signal={}, parameters=SPACE)
+    undefined = SimpleNamespace(
+        conditions=lambda s: [np.full((1, 2), np.nan)], signal={}, parameters=SPACE, metadata=Toy(1).metadata
+    )
     monkeypatch.setattr(propose, "Posterior", lambda models: undefined)
     monkeypatch.setattr(propose, "read_observation", lambda path, signal: None)
     with pytest.raises(NeuroinverseError, match="undefined at the observation"):

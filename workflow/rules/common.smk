@@ -17,8 +17,9 @@ from snakemake.io import IOFile
 
 
 wildcard_constraints:
-    study=r"[a-z][a-z0-9_]*",
-    scale=r"[a-z][a-z0-9_]*",
+    # whatever they are: reading the study says what is wrong with a name
+    study=r"[^/]+",
+    scale=r"[^/]+",
     dataset=r"[a-z][a-z0-9_]*(?:@[0-9]+)?",
     shard=r"[0-9]+",
     estimator=ESTIMATOR_PATTERN.pattern,
@@ -39,9 +40,15 @@ onerror:
         print(sentence, file=sys.stderr)
 
 
+def record(file):
+    """The params of the job that made a file, as Snakemake recorded them; nothing before it has its records."""
+    last = workflow.persistence and workflow.persistence.metadata(IOFile(file))
+    return (last and last.params) or ()
+
+
 @functools.cache
 def load(study, scale):
-    return load_study(study, scale, config["master_seed"])
+    return load_study(study, scale, config["master_seed"], record)
 
 
 def study_of(wildcards):
@@ -70,8 +77,8 @@ def settled(rule, wildcards):
     spec = rule.params.spec
     spec = repr(spec(wildcards) if callable(spec) else spec)
     for file in expand(rule.output, **wildcards):
-        last = workflow.persistence.metadata(IOFile(file, rule=rule.rule))
-        if not Path(file).exists() or (last and spec not in (last.params or ())):
+        last = record(file)
+        if not Path(file).exists() or (last and spec not in last):
             return False
     return not (workflow.dag_settings.forceall or workflow.dag_settings.forcerun)
 

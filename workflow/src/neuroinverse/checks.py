@@ -9,7 +9,14 @@ from neuroinverse.estimators.architecture import check_network, layer_shapes
 from neuroinverse.features import feature_shape
 from neuroinverse.rounds import check_kind
 from neuroinverse.simulators import make_simulator, mechanism_files, simulator_class
-from neuroinverse.simulators.base import Signal
+from neuroinverse.simulators.base import Signal, stimuli
+
+# of one simulation: longer ones do not fit in memory
+MOST_STEPS = 1e8
+# of one dataset: names have five digits, and file systems mind more
+MOST_SHARDS = 100_000
+# simulations that an interval of 90 % takes: the rank of conformal prediction must not lie beyond them
+LEAST_CALIBRATION = 9
 
 
 def check_study(study) -> None:
@@ -24,6 +31,7 @@ def check_study(study) -> None:
     if not (study.estimators or surrogates.names(study) or column.names(study)):
         raise ConfigError("missing 'estimators'; add one, or a surrogate under 'surrogates', or objectives of a column")
     _check_parameters(study)
+    _check_protocol(study)
     # errors of the other datasets' own settings name these
     make_simulator(study.scenario("test" if "test" in study.datasets else study.datasets[0])).stimulus()
     for dataset in study.datasets:
@@ -38,6 +46,7 @@ def check_study(study) -> None:
         try:
             check_network(estimator["hyperparameters"], estimator["kind"])
             layer_shapes(*feature_shape(estimator["features"], signal), estimator["hyperparameters"])
+            _check_step(study, estimator["features"])
         except ConfigError as error:
             raise ConfigError(f"{where}.{error}") from error
         _check_sizes(study, name, estimator)
@@ -58,6 +67,45 @@ def _check_parameters(study) -> None:
     _check_units(study, offered)
 
 
+def _check_protocol(study) -> None:
+    """Refuses times that no simulator can follow, before one is made."""
+    protocol = study.settings["protocol"]
+    duration, dt = protocol["duration_ms"], protocol["dt_ms"]
+    if duration / dt > MOST_STEPS:
+        raise ConfigError(
+            f"protocol: {duration:g} ms in steps of {dt:g} ms are {duration / dt:.3g} steps, more than {MOST_STEPS:g}; "
+            "make dt_ms longer or duration_ms shorter"
+        )
+    for stimulus in stimuli(protocol):
+        start, stop = (stimulus.get(key) for key in ("start_ms", "stop_ms"))
+        if not all(isinstance(x, int | float) for x in (start, stop)):
+            continue
+        if not (start < stop and start < duration and stop > 0):
+            raise ConfigError(
+                f"protocol.stimulus: start_ms {start:g} and stop_ms {stop:g} leave nothing of the stimulus within "
+                f"[0, {duration:g}] ms; expected start_ms < stop_ms, and part of it before duration_ms"
+            )
+
+
+def _check_step(study, features) -> None:
+    """Refuses statistics of a step that the protocol does not have."""
+    given, asked = (
+        stimuli(study.settings["protocol"]),
+        [f["step_statistics"] for f in features if "step_statistics" in f],
+    )
+    # a file may hold a step, and a simulator that takes no stimulus may have one of its own
+    if not asked or not given or any(s["kind"] == "from_file" for s in given):
+        return
+    steps = [(s.get("start_ms"), s.get("stop_ms")) for s in given if s["kind"] == "step"]
+    for on, off in ((s["on_ms"], s["off_ms"]) for s in asked):
+        if (on, off) not in steps:
+            there = " and ".join(f"a step from {a:g} to {b:g} ms" for a, b in steps) or f"none, but {given[0]['kind']}"
+            raise ConfigError(
+                f"features.step_statistics: describe a step from on_ms {on:g} to off_ms {off:g}, and the protocol has "
+                f"{there}; give its times, or use other features"
+            )
+
+
 def _check_units(study, offered: Mapping) -> None:
     for p in study.parameters.parameters:
         if p.unit != offered[p.name].unit:
@@ -71,7 +119,12 @@ def _check_dataset(study, dataset: str) -> None:
         study.space(dataset)
     except ConfigError as error:
         raise ConfigError(f"{where}.ranges: {error}") from error
-    study.sampling(dataset)
+    shards = -(-study.n(dataset) // study.shard_size)
+    if shards > MOST_SHARDS:
+        raise ConfigError(
+            f"{where}: {study.n(dataset)} simulations in shards of {study.shard_size} are {shards} files; raise "
+            f"datasets.shard_size until they are {MOST_SHARDS} at most"
+        )
     if settings.get("fixed") or settings.get("options"):
         try:
             simulator = make_simulator(study.scenario(dataset))
@@ -108,6 +161,11 @@ def _check_signal(study, name: str, estimator: Mapping) -> Signal:
 
 
 def _check_sizes(study, name: str, estimator: Mapping) -> None:
+    if not study.is_posterior(name) and study.n("calibration") < LEAST_CALIBRATION:
+        raise ConfigError(
+            f"datasets.calibration.n: {study.n('calibration')} simulations give no interval of 90 %, which reports "
+            f"and predict state; {LEAST_CALIBRATION} or more do"
+        )
     dataset, scaling = study.training_dataset(name), estimator.get("scaling", ())
     if scaling and study.sampling(dataset)[1]:
         raise ConfigError(

@@ -34,6 +34,10 @@ class Parameter:
     def __post_init__(self):
         if not (math.isfinite(self.low) and math.isfinite(self.high)):
             raise ConfigError(f"parameter {self.name}: low and high must be finite, not {self.low} and {self.high}")
+        if not 0 < (self.high - self.low) / 2 < math.inf and self.low < self.high:
+            raise ConfigError(
+                f"parameter {self.name}: {self.low:g} to {self.high:g} is no range that can be computed with"
+            )
         if self.low >= self.high:
             raise ConfigError(f"parameter {self.name}: low ({self.low}) must be below high ({self.high})")
         if self.scale not in ("linear", "log"):

@@ -13,6 +13,7 @@ its predictive dataset, simulations of draws from its posterior at the observati
 from collections.abc import Mapping
 from pathlib import Path
 
+from neuroinverse import descriptions
 from neuroinverse.errors import ConfigError, require_known
 from neuroinverse.provenance import digest, file_sha256
 from neuroinverse.sampling import PREDICTIVE, TRUNCATED
@@ -42,24 +43,55 @@ def expand(estimators: Mapping, datasets: Mapping) -> tuple[dict, dict]:
 
     Returns:
         Estimators and datasets.
+
+    Raises:
+        ConfigError: If the study has one of such a name already.
     """
     estimators, datasets = dict(estimators), dict(datasets)
     for name, settings in list(estimators.items()):
         if settings["kind"] != KIND:
             continue
         own = {key: value for key, value in settings.items() if key not in ("rounds", "published")}
+        # what follows is simulated as the training set is
+        first = datasets.get(settings.get("dataset", "train"), {})
+        kept = {key: first[key] for key in ("ranges", "fixed", "options") if key in first}
         estimators[name] = {key: value for key, value in settings.items() if key != "rounds"}
         previous, further = name, []
         for number, n in enumerate(settings.get("rounds", ()), start=2):
             this = f"{name}_round_{number}"
             further = [*further, this]
-            datasets[this] = {"n": n, "sampling": TRUNCATED, "by": previous}
-            datasets[f"{this}_test"] = {"n": datasets["test"]["n"], "sampling": TRUNCATED, "by": previous}
+            if "n" not in datasets["test"]:
+                raise ConfigError(
+                    f"estimators.{name}.rounds: are tested on as many simulations; give datasets.test an n"
+                )
+            _require_free(f"estimators.{name}.rounds", this, estimators)
+            for dataset, size in ((this, n), (f"{this}_test", datasets["test"]["n"])):
+                _require_free(f"estimators.{name}.rounds", dataset, datasets)
+                datasets[dataset] = kept | {"n": size, "sampling": TRUNCATED, "by": previous}
             estimators[this] = own | {"further": further, "test": f"{this}_test"}
             previous = this
         for this in (name, *further):
-            datasets[predictive(this)] = {"n": PREDICTIVE_N, "sampling": PREDICTIVE, "by": this}
+            _require_free(f"estimators.{name}", predictive(this), datasets)
+            datasets[predictive(this)] = kept | {"n": PREDICTIVE_N, "sampling": PREDICTIVE, "by": this}
     return estimators, datasets
+
+
+def _require_free(where: str, name: str, taken: Mapping) -> None:
+    if name in taken:
+        raise ConfigError(f"{where}: makes {name!r} by itself, and the study has one of this name; rename that")
+
+
+def partial(lost: int, n: int) -> str:
+    """Why there is no further round where simulations are lost, and what helps.
+
+    In the first round those left out change nothing at an observation that has all statistics: the posterior given that
+    it has them is the posterior. A truncated region is an estimate that such a choice would shift.
+    """
+    return (
+        f"{lost} of {n} simulations failed or have an undefined statistic, and leaving them out would bias a posterior "
+        "of several rounds. Use features that are always defined, a prior in which no simulation fails, or a single "
+        "round (remove `rounds`)"
+    )
 
 
 def predictive(estimator: str) -> str:
@@ -116,7 +148,7 @@ def proposal_spec(study, dataset: str) -> dict:
         "n": study.n(dataset),
         "master_seed": study.master_seed,
         "kind": study.settings["datasets"][dataset]["sampling"],
-        "parameters": study.space(dataset).to_table(),
+        "parameters": descriptions.table(study, by, study.space(dataset)),
         "training": digest(study.train_spec(by, 0)),
         "observation": observation_spec(study, by),
     }
@@ -139,7 +171,7 @@ def check_spec(study, estimator: str) -> dict:
         "test": digest(study.dataset_spec(study.test_dataset(estimator))),
         "predictive": digest(study.dataset_spec(predictive(estimator))),
         "observation": observation_spec(study, estimator),
-        "parameters": study.estimator_space(estimator).to_table(),
+        "parameters": study.table(estimator),
         "signal": settings["signal"],
         "published": settings.get("published", {}),
         "published_source": settings.get("published_source", ""),
@@ -164,6 +196,12 @@ def check_kind(study, name: str, estimator: Mapping) -> None:
         return
     if "observation" not in estimator:
         raise ConfigError(f"{where}: missing 'observation'; name a dataset, or give path: of a recording")
+    kind = (study.sampling(study.training_dataset(name))[1] or {}).get("kind", "random")
+    if kind in ("grid", "points"):
+        raise ConfigError(
+            f"{where}.dataset: a posterior learns from draws of the prior, and {study.training_dataset(name)} has "
+            f"sampling: {kind}; name a dataset without it"
+        )
     if len(study.estimator_space(name).parameters) < 2:
         raise ConfigError(f"{where}: a posterior needs two parameters or more")
     if "further" in estimator and "parameters" in estimator:

@@ -28,7 +28,7 @@ def scaling_spec(study: Study, estimator: str) -> dict:
         "scale": study.scale,
         "estimator": estimator,
         "master_seed": study.master_seed,
-        "parameters": study.estimator_space(estimator).to_table(),
+        "parameters": study.table(estimator),
         "sizes": [{"n_train": n, "ensemble": digest(study.ensemble_spec(e))} for n, e in names.items()],
         "published": [{"n_train": int(n), "mse_unit": mse} for n, mse in published],
         # none, where the paper scale does not train this estimator

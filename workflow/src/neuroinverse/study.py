@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from neuroinverse import rounds, surrogates
+from neuroinverse import descriptions, rounds, surrogates
 from neuroinverse.checks import check_study
 from neuroinverse.column import specs as column
 from neuroinverse.errors import ConfigError
@@ -43,6 +43,7 @@ class Study:
         extras: By estimator what further targets alone depend on: `cross`, other studies at this scale;
             `published_scaling`, error by training size; `paper_size`, the training size of the scale paper.
         linked: By name the other studies, at this scale, that this one is built on: those of a column's surrogates.
+        record: What Snakemake recorded of the params of the job that made a file: see `descriptions`.
 
     Raises:
         ConfigError: If the parts do not fit each other.
@@ -55,6 +56,7 @@ class Study:
     searches: Mapping = field(default_factory=dict)
     extras: Mapping = field(default_factory=dict)
     linked: Mapping = field(default_factory=dict)
+    record: descriptions.Record = descriptions.nothing
 
     def __post_init__(self):
         check_study(self)
@@ -77,6 +79,11 @@ class Study:
         space = self.space(self.training_dataset(estimator))
         names = self.estimator(estimator).get("parameters", space.names)
         return ParameterSpace(tuple(p for p in space.parameters if p.name in names))
+
+    @functools.cache  # noqa: B019 - a study lives as long as the run
+    def table(self, estimator: str) -> list[dict]:
+        """What an estimator infers, for a specification."""
+        return descriptions.table(self, estimator, self.estimator_space(estimator))
 
     @functools.cache  # noqa: B019 - a study lives as long as the run
     def signals_of(self, dataset: str) -> dict[str, Signal]:
@@ -208,7 +215,7 @@ class Study:
             "master_seed": self.master_seed,
             "study": self.name,
             "dataset": base,
-            "simulator": section,
+            "simulator": descriptions.section(self, base, section),
             "parameters": [{k: v for k, v in p.items() if k != "description"} for p in self.space(base).to_table()],
             "protocol": dict(self.settings["protocol"]),
         }
@@ -313,7 +320,7 @@ class Study:
         spec = {
             "version": VERSIONS["train_fold"],
             "simulation": self.dataset_spec(dataset)["simulation"],
-            "parameters": self.estimator_space(estimator).to_table(),
+            "parameters": self.table(estimator),
             "n": self.n(dataset),
             "signal": settings["signal"],
             "features": settings["features"],
@@ -350,7 +357,7 @@ class Study:
             "estimator": estimator,
             "kind": settings["kind"],
             "master_seed": self.master_seed,
-            "parameters": self.estimator_space(estimator).to_table(),
+            "parameters": self.table(estimator),
             "signal": settings["signal"],
             "signal_unit": self.input_signal(estimator).unit,
             "stimulus_unit": next((s["unit"] for s in stimuli(self.settings["protocol"])), None),
@@ -430,10 +437,7 @@ class Study:
 
     def _evaluations(self) -> list[dict]:
         """What the estimators infer, and the digests of their evaluations: whole, they would outgrow a command line."""
-        return [
-            {"parameters": self.estimator_space(e).to_table(), "sha256": digest(self.evaluate_spec(e))}
-            for e in self.estimators
-        ]
+        return [{"parameters": self.table(e), "sha256": digest(self.evaluate_spec(e))} for e in self.estimators]
 
 
 ESTIMATOR_PATTERN = re.compile(r"[a-z][a-z0-9_]*(?:@[1-9][0-9]*)?")

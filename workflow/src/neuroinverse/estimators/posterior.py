@@ -22,6 +22,7 @@ from neuroinverse.estimators.modelfile import read_metadata, read_trace_range
 from neuroinverse.estimators.streaming import FoldData
 from neuroinverse.estimators.trace_range import mean_score
 from neuroinverse.parameters import ParameterSpace
+from neuroinverse.rounds import partial
 
 # largest |unit parameter| of single precision whose probit is finite
 EDGE = 1 - 1e-6
@@ -110,21 +111,14 @@ class PairedData(FoldData):
 
 
 def require_all(data: PairedData) -> None:
-    """Refuses to train a further round on a part of its simulations.
-
-    In the first round those left out change nothing at an observation that has all statistics: the posterior given that
-    it has them is the posterior. A truncated region is an estimate that such a choice would shift.
+    """Refuses to train a further round on a part of its simulations: see `rounds.partial`.
 
     Raises:
         NeuroinverseError: If a simulation failed or a statistic is undefined.
     """
     lost = data.dataset.n_failed + data.dataset.n_silent + data.n_undefined
     if lost:
-        raise NeuroinverseError(
-            f"{data.dataset.path} and further rounds: {lost} simulations failed or have an undefined statistic, and "
-            "leaving them out would bias a posterior of several rounds. Use features that are always defined, a prior "
-            "in which no simulation fails, or a single round (remove `rounds`)"
-        )
+        raise NeuroinverseError(f"{data.dataset.path} and further rounds: {partial(lost, data.dataset.n)}")
 
 
 def _paired(x, unit):

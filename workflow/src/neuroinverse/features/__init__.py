@@ -128,6 +128,11 @@ def feature_shape(features: Sequence[Mapping], signal: Signal) -> tuple[int, int
             channels = len(channel_indices(settings, signal.channels))
         if name == "log_power" and not spectrum:
             raise ConfigError("features.log_power: takes a spectrum; put welch before it")
+        for other in ("log_power", "standardize"):
+            if name == "log_power" and other in before:
+                raise ConfigError(
+                    f"features.log_power: takes the spectrum itself, and {other} has changed it; remove one"
+                )
         if name == "welch":
             n, spectrum = segment_samples(settings, signal.dt_ms, n)[0] // 2 + 1, True
         if name == "window":
@@ -140,7 +145,10 @@ def feature_shape(features: Sequence[Mapping], signal: Signal) -> tuple[int, int
         if name in ("log_voltage", "voltage_derivatives"):
             if signal.unit != "mV":
                 raise ConfigError(f"features.{name} takes mV; signal {signal.name} is in {signal.unit}")
-            if not voltage:
+            low, high = settings.get("low_mV", -80.0), settings.get("high_mV", 50.0)
+            if low >= high:
+                raise ConfigError(f"features.{name}: low_mV ({low:g}) must be below high_mV ({high:g})")
+            if not voltage or "standardize" in before:
                 raise ConfigError(f"features.{name}: takes a voltage, and a feature before it has changed it")
             voltage = False
         if name == "voltage_derivatives":

@@ -9,7 +9,8 @@ from neuroinverse.estimators.posterior import Posterior
 from neuroinverse.observation import read_observation
 from neuroinverse.parameters import seed_sequence
 from neuroinverse.progress import Progress
-from neuroinverse.sampling import PREDICTIVE, write_proposal
+from neuroinverse.rounds import partial
+from neuroinverse.sampling import PREDICTIVE, TRUNCATED, write_proposal
 
 # candidates of one simulation that are weighed at a time, and indices that are drawn together
 TRIES, TOGETHER = 64, 250
@@ -33,9 +34,11 @@ def run(spec: dict, models: list[Path], observation: Path, output: Path) -> dict
         `method`, and for the truncated prior `threshold_nats`, `acceptance`.
 
     Raises:
-        NeuroinverseError: If the posterior is not finite at the observation.
+        NeuroinverseError: If the posterior is not finite at the observation, or a further round would be of no use.
     """
     posterior = Posterior(models)
+    if spec["kind"] == TRUNCATED:
+        _require_all(posterior.metadata[0], models)
     conditions = posterior.conditions(read_observation(observation, posterior.signal))
     if not all(np.isfinite(c).all() for c in conditions):
         raise NeuroinverseError(
@@ -49,6 +52,15 @@ def run(spec: dict, models: list[Path], observation: Path, output: Path) -> dict
     print(f"{output}: {said}", flush=True)
     write_proposal(output, spec, posterior.parameters.to_physical(unit), said)
     return said
+
+
+def _require_all(metadata: dict, models: list[Path]) -> None:
+    """Refuses a further round where the first lost simulations: before they are made, not when they are trained on."""
+    n = metadata["spec"]["n"]
+    # a later round was trained on all there are, or it would not be here
+    lost = 0 if metadata["spec"]["rounds"] else n - metadata["n_train"] - metadata["n_validation"]
+    if lost:
+        raise NeuroinverseError(f"{models[0]}: of the first round {partial(lost, n)}")
 
 
 def _stream(spec: dict, index: int, purpose: str) -> np.random.Generator:

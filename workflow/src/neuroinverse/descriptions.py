@@ -1,0 +1,75 @@
+"""Descriptions of parameters stand in reports and change no result: specifications leave them out.
+
+Specifications of earlier versions held them. Results that were made with such a one keep its words, as Snakemake
+recorded them, whatever the study's file says now: they are not made again for a word, nor is what is built on them.
+"""
+
+import ast
+import json
+from collections.abc import Callable, Iterable, Mapping
+
+from neuroinverse.parameters import ParameterSpace
+
+# gives what Snakemake recorded of the params of the job that made a file
+Record = Callable[[str], Iterable[str]]
+
+
+def nothing(file: str) -> tuple[str, ...]:
+    """The record where there is none."""
+    return ()
+
+
+def table(study, estimator: str, space: ParameterSpace) -> list[dict]:
+    """Parameters as they stand in specifications of an estimator.
+
+    Args:
+        study: The `Study`.
+        estimator: Whose training it is: "cnn", or "cnn@2000".
+        space: Its parameters, or those of a dataset that it proposes.
+    """
+    folder = f"{_folder(study)}/{estimator}"
+    folds = [f"{folder}/fold-{k}/model.keras" for k in study.folds(estimator)]
+    spec = _recorded(study.record, [*folds, f"{folder}/search/trial-0/result.json"])
+    words = _words(spec.get("parameters", ()), "name")
+    return [row | {"description": words.get(row["name"], "")} for row in space.to_table()]
+
+
+def section(study, dataset: str, simulator: Mapping) -> dict:
+    """The section `simulator` as it stands in specifications of a dataset: a template's `vary` may describe, too."""
+    options = simulator.get("options")
+    varied = options.get("vary") if isinstance(options, Mapping) else None
+    if not (isinstance(varied, list) and all(isinstance(v, Mapping) for v in varied)):
+        return dict(simulator)
+    folder = _folder(study)
+    spec = _recorded(study.record, [f"{folder}/shards/{dataset}/00000.h5", f"{folder}/dataset/{dataset}.h5"])
+    made_with = spec.get("simulation", {}).get("simulator", {}).get("options", {}).get("vary", ())
+    words = _words(made_with, "parameter")
+    kept = [_described(v, words.get(v.get("parameter"))) for v in varied]
+    return {**simulator, "options": {**options, "vary": kept}}
+
+
+def _described(varied: Mapping, words: str | None) -> dict:
+    plain = {key: value for key, value in varied.items() if key != "description"}
+    return plain | ({} if words is None else {"description": words})
+
+
+def _folder(study) -> str:
+    return f"results/{study.name}/{study.scale}"
+
+
+def _words(rows: Iterable[Mapping], name: str) -> dict[str, str]:
+    return {row[name]: row["description"] for row in rows if "description" in row}
+
+
+def _recorded(record: Record, files: Iterable[str]) -> dict:
+    """The specification that the first of some files was made with, as far as one is known."""
+    for file in files:
+        for text in record(file):
+            try:
+                spec = json.loads(ast.literal_eval(text))
+            except (ValueError, SyntaxError, TypeError):
+                # another param
+                continue
+            if isinstance(spec, dict):
+                return spec
+    return {}
