@@ -8,6 +8,7 @@ from statistics import NormalDist
 import numpy as np
 
 from neuroinverse.errors import NeuroinverseError
+from neuroinverse.parameters import ParameterSpace
 
 # the levels that metrics.json states
 LEVELS = (0.5, 0.9, 0.95)
@@ -110,6 +111,27 @@ class ErrorModel:
         if percent not in PERCENT or abs(percent - 100 * level) > 1e-6:
             raise ValueError(f"a level must be 0.01 to 0.99 in steps of 0.01, not {level:g}")
         return self.widths[percent - 1]
+
+    def interval(self, space: ParameterSpace, mean, spread, level: float) -> tuple[np.ndarray, np.ndarray]:
+        """Ends of the intervals of a level, within the ranges of the parameters.
+
+        Beyond its range a parameter has no probability: an end that is drawn in to it costs no truth of the prior.
+        An answer beyond it by more than its half-width leaves the end of the range alone.
+
+        Args:
+            space: The parameters, over the ranges that the ensemble was trained on.
+            mean: The ensemble's answers, unit parameters, shape (n, n_parameters).
+            spread: Their standard deviations, unit parameters, alike.
+            level: As for `half_widths`.
+
+        Returns:
+            Lower and upper ends in physical units, shape (n, n_parameters) each; NaN where no error is known.
+        """
+        mean, reach = np.asarray(mean), self.half_widths(level) * self.error(spread)
+        low, high = np.array([[p.low, p.high] for p in space.parameters], np.float64).T
+        # again in physical units, in which a logarithm's rounding shows
+        ends = (space.to_physical(np.clip(mean + offset, -1, 1)) for offset in (-reach, reach))
+        return tuple(np.clip(end, low, high) for end in ends)
 
     @property
     def highest_level(self) -> float:

@@ -131,9 +131,9 @@ def residual_correlation(predictions: Predictions):
 
 def coverage(predictions: Predictions, errors: ErrorModel, levels: Sequence[float] = calibration.CURVE_LEVELS):
     """Observed against nominal coverage: of the stated intervals, and of others read as Gaussian for comparison."""
-    residual, gaussian = predictions.residual_unit, calibration.gaussian_widths(levels)
+    distance, gaussian = predictions.distance_unit, calibration.gaussian_widths(levels)
     widths = [errors.half_widths(level) for level in levels]
-    stated = calibration.coverage(residual, predictions.error_unit, widths)
+    stated = calibration.coverage(distance, predictions.error_unit, widths)
     others = [("stated error, read as Gaussian", GREEN, "^", ":", predictions.error_unit)]
     if predictions.n_folds > 1:
         others.append(("spread over folds alone, read as Gaussian", ORANGE, "s", "--", predictions.sd_unit))
@@ -152,7 +152,7 @@ def coverage(predictions: Predictions, errors: ErrorModel, levels: Sequence[floa
             if stated.shape[1] > 1:
                 axis.plot([], [], color=BLUE, alpha=0.3, linewidth=0.6, label="stated interval, single parameters")
         for label, color, marker, line, error in others:
-            observed = calibration.coverage(residual, error, gaussian)
+            observed = calibration.coverage(distance, error, gaussian)
             if observed is not None:
                 axis.plot(
                     levels, observed.mean(axis=1), color=color, marker=marker, markersize=2.5, linestyle=line,

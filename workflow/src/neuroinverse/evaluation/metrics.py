@@ -102,6 +102,12 @@ class Predictions:
         return self.mean_unit - self.true_unit
 
     @property
+    def distance_unit(self) -> np.ndarray:
+        """|residual| as intervals see it, which end where the range ends: infinite where the truth lies beyond it."""
+        beyond = np.abs(self.true_unit) > 1 + 1e-9
+        return np.where(beyond, np.inf, np.abs(self.residual_unit))
+
+    @property
     def n_folds(self) -> int:
         return len(self.mse_unit_folds)
 

@@ -10,8 +10,8 @@ import pandas as pd
 from neuroinverse.errors import NeuroinverseError
 from neuroinverse.estimators.posterior import Posterior
 from neuroinverse.estimators.probe import FeatureProbe
+from neuroinverse.evaluation import learnt, posterior_checks, posterior_figures, posterior_observation, style
 from neuroinverse.evaluation import metrics as measures
-from neuroinverse.evaluation import posterior_checks, posterior_figures, posterior_observation, style
 from neuroinverse.evaluation.calibration import LEVELS, warning_threshold
 from neuroinverse.evaluation.conditionals import conditional_correlation, conditionals
 from neuroinverse.evaluation.figures import learning_curves
@@ -219,7 +219,7 @@ def _metrics(spec, posterior: Posterior, assessed, held_out, train, test, answer
         sd,
         sd,
     )
-    coverage = assessed["metrics"]["hpd_coverage"]
+    coverage, gain = assessed["metrics"]["hpd_coverage"], assessed["metrics"]["log_prob"]
     return {
         "study": spec["study"],
         "scale": spec["scale"],
@@ -235,6 +235,9 @@ def _metrics(spec, posterior: Posterior, assessed, held_out, train, test, answer
         "gain_nats_folds": held_out["gain_folds"].mean(axis=0).tolist(),
         "mse_unit": measures.mse(predicted.mean_unit, predicted.true_unit),
         "parameters": measures.parameter_errors(predicted),
+        "learnt": learnt.of_posteriors(
+            gain["gain_nats"], gain["standard_error"], assessed["metrics"]["contraction"]["parameters"]
+        ),
         "coverage": {f"{level:g}": coverage["levels"][f"{level:g}"] for level in LEVELS},
         **{key: assessed[key] for key in ("verdict", "checks")},
         "posterior": assessed["metrics"],

@@ -7,6 +7,7 @@ import numpy as np
 
 from neuroinverse.errors import NeuroinverseError
 from neuroinverse.evaluation import calibration as calibrated
+from neuroinverse.evaluation import learnt
 from neuroinverse.evaluation import metrics as measures
 from neuroinverse.evaluation.calibration import ErrorModel
 from neuroinverse.files import atomic
@@ -70,14 +71,14 @@ def summarise(spec: dict, predicted: measures.Predictions, train, test, folds: l
         errors: The ensemble's error model.
     """
     names = predicted.space.names
-    residual = predicted.residual_unit
+    distance = predicted.distance_unit
     widths = [errors.half_widths(level) for level in calibrated.LEVELS]
-    coverage, coverage_parameters = calibrated.coverage_table(residual, predicted.error_unit, names, widths)
+    coverage, coverage_parameters = calibrated.coverage_table(distance, predicted.error_unit, names, widths)
     gaussian = calibrated.gaussian_widths()
-    read_gaussian, _ = calibrated.coverage_table(residual, predicted.error_unit, names, gaussian)
+    read_gaussian, _ = calibrated.coverage_table(distance, predicted.error_unit, names, gaussian)
     spread_only = None
     if predicted.n_folds > 1:
-        spread_only, _ = calibrated.coverage_table(residual, predicted.sd_unit, names, gaussian)
+        spread_only, _ = calibrated.coverage_table(distance, predicted.sd_unit, names, gaussian)
     train_seconds = float(np.mean([fold["train_seconds"] for fold in folds]))
     return {
         "study": spec["study"],
@@ -95,6 +96,7 @@ def summarise(spec: dict, predicted: measures.Predictions, train, test, folds: l
         "mse_unit_folds_mean": float(np.mean(predicted.mse_unit_folds)),
         "train_seconds_per_fold": train_seconds,
         "parameters": measures.parameter_errors(predicted),
+        "learnt": learnt.of_answers(predicted.residual_unit, predicted.true_unit, names),
         "coverage": coverage,
         "coverage_parameters": coverage_parameters,
         "coverage_gaussian": read_gaussian,

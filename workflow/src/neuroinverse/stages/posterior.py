@@ -10,6 +10,7 @@ import pandas as pd
 from neuroinverse.errors import ConfigError
 from neuroinverse.estimators.posterior import Posterior
 from neuroinverse.evaluation import posterior_figures, style
+from neuroinverse.evaluation.learnt import nothing
 from neuroinverse.files import atomic
 from neuroinverse.traces import read_recording
 
@@ -122,9 +123,16 @@ def summarise(space, unit: np.ndarray) -> list[dict]:
 
 
 def _threshold(model: Path) -> float:
-    """Score above which a trace is warned of; infinite, and said, where the folder does not tell."""
+    """Score above which a trace is warned of; infinite, and said, where the folder does not tell.
+
+    What the posterior has not learnt is said, too.
+    """
     file = model / "metrics.json"
     if not file.is_file():
         print(f"{model}: no metrics.json there, so that no trace is warned of", file=sys.stderr)
         return np.inf
-    return json.loads(file.read_text())["warning_threshold"]
+    metrics = json.loads(file.read_text())
+    missing = nothing(metrics)
+    if missing:
+        print(f"{model}: {missing}", file=sys.stderr)
+    return metrics["warning_threshold"]

@@ -1,5 +1,6 @@
 """predict: the parameters behind traces of the user's."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pandas as pd
 from neuroinverse.errors import ConfigError
 from neuroinverse.estimators.ensemble import Ensemble
 from neuroinverse.evaluation.calibration import ErrorModel
+from neuroinverse.evaluation.learnt import nothing
 from neuroinverse.files import atomic
 from neuroinverse.traces import read_recording
 
@@ -58,17 +60,17 @@ def run(
     space = ensemble.parameters
     errors = errors or ErrorModel.nothing(len(space.parameters))
     error = errors.error(predictions.sd)
-    reach = errors.half_widths(level) * error
     warned = errors.warns(predictions.score)
-    ends = [space.to_physical(predictions.mean + offset) for offset in (-reach, 0, reach)]
+    value = space.to_physical(predictions.mean)
+    low, high = errors.interval(space, predictions.mean, predictions.sd, level)
     rows = [
         {
             "trace": name,
             "parameter": p.name,
             "unit": p.unit,
-            "value": ends[1][i, k],
-            "low": ends[0][i, k],
-            "high": ends[2][i, k],
+            "value": value[i, k],
+            "low": low[i, k],
+            "high": high[i, k],
             "level": level,
             "error_unit": error[i, k],
             "spread_unit": predictions.sd[i, k],
@@ -86,6 +88,9 @@ def run(
     else:
         with atomic(output) as temporary:
             table.to_csv(temporary, index=False)
+    missing = nothing(json.loads((model / "metrics.json").read_text())) if (model / "metrics.json").is_file() else ""
+    if missing:
+        print(f"{model}: {missing}", file=sys.stderr)
     if warned.any():
         print(
             f"{int(warned.sum())} of {len(names)} traces are unlike the training traces (score above "
@@ -95,7 +100,8 @@ def run(
     outside = int((predictions.out_of_range > 1).sum())
     if outside:
         print(
-            f"{outside} of {len(names)} traces give parameters outside the training range: do not trust them",
+            f"{outside} of {len(names)} traces give parameters outside the training range: do not trust them. "
+            "Their value is the network's, and their intervals end where the range ends",
             file=sys.stderr,
         )
     return table

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from neuroinverse.errors import ConfigError
 from neuroinverse.evaluation.captions import CAPTIONS, NETWORK, OBJECTIVE, POSTERIOR, SURROGATE, TRANSFER
+from neuroinverse.evaluation.learnt import nothing
 from neuroinverse.evaluation.network import STATES
 from neuroinverse.evaluation.pages import embedded_figures, published_rows, render
 from neuroinverse.evaluation.style import exact, number
@@ -173,9 +174,9 @@ def estimator_section(name: str, metrics: dict, folder: Path, space: ParameterSp
     return {
         "name": name,
         "metrics": metrics,
+        "nothing": nothing(metrics),
         "sentence": result_sentence(metrics),
         "published": published,
-        "times": any("seconds" in row["key"] for row in published),
         "parameters": rows,
         "figures": embedded_figures(folder),
         "unpredicted": metrics.get("n_unpredicted", 0),
@@ -196,6 +197,7 @@ def posterior_section(name: str, metrics: dict, folder: Path, space: ParameterSp
     return {
         "name": name,
         "metrics": metrics,
+        "nothing": nothing(metrics),
         "sentence": f"a truth gains {number(gain)} nats over the prior, the posterior mean errs by "
         f"{number(percent, 2)} % of the prior's range; {len(verdicts)} checks: {', '.join(counts)}.",
         "parameters": rows,
@@ -246,7 +248,6 @@ def surrogate_section(metrics: Path) -> dict:
         "name": content["surrogate"],
         "metrics": content,
         "published": published_rows(content),
-        "times": False,
         "figures": embedded_figures(metrics.parent / "figures", SURROGATE),
     }
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
+from neuroinverse.evaluation.learnt import nothing
 from neuroinverse.evaluation.pages import published_rows, render
 from neuroinverse.files import atomic
 
@@ -27,6 +28,7 @@ def run(metrics: list[Path], reports: list[Path], output: Path) -> None:
             {
                 **{key: content[key] for key in ("study", "scale", "title")},
                 "of": described(content),
+                "nothing": nothing(content),
                 **{key: content.get(key) for key in ("n_train", "n_test", "mse_unit")},
                 "percent_of_range": 50 * math.sqrt(content["mse_unit"]) if "mse_unit" in content else None,
                 "met": sum(verdicts),

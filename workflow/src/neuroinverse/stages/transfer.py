@@ -75,9 +75,9 @@ def _predictions(ensemble: Ensemble, errors: ErrorModel, data: Dataset) -> metri
 
 
 def _summary(predictions: metrics.Predictions, data: Dataset, errors: ErrorModel) -> dict:
-    residual, names = predictions.residual_unit, predictions.space.names
+    distance, names = predictions.distance_unit, predictions.space.names
     widths = [errors.half_widths(level) for level in calibrated.LEVELS]
-    coverage, _ = calibrated.coverage_table(residual, predictions.error_unit, names, widths)
+    coverage, _ = calibrated.coverage_table(distance, predictions.error_unit, names, widths)
     return {
         "n": len(predictions),
         "n_failed": data.n_failed,
