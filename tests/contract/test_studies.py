@@ -78,7 +78,6 @@ def test_loads_and_fits_its_simulator(path, scale):
     for p in study.parameters.parameters:
         assert p.unit == offered[p.name].unit
         assert p.low < p.high
-        assert p.description, f"{p.name}: reports need a description"
     # the stimulus of the protocol can be made
     stimulus = study.settings["protocol"].get("stimulus")
     assert stimulus is None or np.isfinite(stimulus["amplitude"])
@@ -174,11 +173,16 @@ def test_each_step_depends_on_what_it_should(path):
     def question(settings):
         settings["question"] += " Really?"
 
+    def no_descriptions(settings):
+        for row in settings["parameters"]:
+            row.pop("description", None)
+
     # what a posterior proposes is of what it has learnt, what a search found of how it searched
     drawn = {d for d in base.datasets if not proposed(base, d) and not column.found(base, d)}
     simulations = {n for n in specifications(base) if n in drawn or (n[0] in drawn and n[1][0].isdigit())}
     assert changed(lambda settings: None) == set()
     assert changed(question) == {"report"}
+    assert changed(no_descriptions) <= {"report"}
     everything = set(specifications(base))
     assert changed(more_epochs) == everything - simulations - {"kernel"}
     if not base.linked:  # surrogates of another study have its time step

@@ -2,9 +2,11 @@ import json
 
 import numpy as np
 import pytest
+from synthetic import gaussian_errors, make_space
 
 from neuroinverse.errors import NeuroinverseError
 from neuroinverse.evaluation import calibration
+from neuroinverse.evaluation.metrics import Predictions
 
 
 @pytest.mark.parametrize(("level", "width"), [(0.5, 0.67449), (0.9, 1.64485), (0.95, 1.95996), (0.99, 2.57583)])
@@ -28,6 +30,37 @@ def test_honest_errors_cover_as_stated_and_half_errors_too_little():
     assert calibration.coverage(residual, honest / 2, calibration.gaussian_widths((0.95,)))[0] == pytest.approx(
         [0.6729, 0.6729], abs=0.01
     )
+
+
+def test_intervals_end_where_the_prior_ends_and_lose_no_truth():
+    space = make_space(2, log=(1,))
+    rng = np.random.default_rng(3)
+    true = rng.uniform(-1, 1, (2000, 2))
+    mean, spread = true + rng.normal(0, 0.3, true.shape), np.full(true.shape, 0.3)
+    errors = gaussian_errors(2)
+    low, high = errors.interval(space, mean, spread, 0.9)
+    ends = np.array([[p.low, p.high] for p in space.parameters]).T
+    assert (low >= ends[0]).all() and (high <= ends[1]).all() and (low <= high).all()
+    reach = 1.64485 * spread
+    plain = (np.abs(mean - true) <= reach).mean()
+    theta = space.to_physical(true)
+    tiny = 1e-12 * theta
+    assert ((theta >= low - tiny) & (theta <= high + tiny)).mean() == pytest.approx(plain, abs=1e-3)
+    # what lies within the prior as a whole is left as it was
+    inner = (np.abs(mean) + reach < 1).all(axis=1)
+    np.testing.assert_allclose(low[inner], space.to_physical(mean - reach)[inner], rtol=1e-5)
+    # an answer far beyond the range leaves its end alone
+    far = errors.interval(space, [[5.0, -5.0]], [[0.1, 0.1]], 0.9)
+    np.testing.assert_allclose(np.array(far)[:, 0], [[0.04, 0.02], [0.04, 0.02]], rtol=1e-12)
+
+
+def test_a_truth_beyond_the_range_is_in_no_interval():
+    space = make_space(1)
+    true = np.array([[0.0], [1.2], [1.0]])
+    found = Predictions.from_units(
+        space, np.arange(3), space.to_physical(true), [true], space.to_physical(true), true * 0 + 1, true * 0 + 1
+    )
+    np.testing.assert_allclose(found.distance_unit, [[0], [np.inf], [0]], atol=1e-12)
 
 
 def test_counts_are_exact():

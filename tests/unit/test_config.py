@@ -184,12 +184,91 @@ MISTAKES = [
         put("scales.demo", {"datasets": {"tran": {"n": 3}}}),
         ["scale demo", "datasets", "'tran'", "did you mean 'train'"],
     ),
+    ("a name of a folder", lambda c: c["estimators"].update(shards=c["estimators"]["cnn"]), ["'shards'", "rename it"]),
+    ("a name in capitals", lambda c: c["estimators"].update(Cnn=c["estimators"]["cnn"]), ["'Cnn'", "lower-case"]),
+    ("a dataset in other letters", put("datasets.étude", {"n": 5}), ["datasets", "'étude'", "lower-case letters"]),
+    ("a name with its line's end", put("datasets.other\n", {"n": 5}), ["datasets", "lower-case letters"]),
+    ("a parameter that is a column of draws", put("parameters.0.name", "trace"), ["'trace'", "rename it"]),
+    ("a list of what is inferred twice", put("estimators.cnn.parameters", ["gkbar", "gkbar"]), ["non-unique"]),
+    ("a whole number with a point", put("datasets.train.n", 60.0), ["datasets.train.n", "write 60"]),
+    ("a number in quotes", put("protocol.dt_ms", "0.02"), ["protocol.dt_ms", "'0.02' is text", "without quotes"]),
+    ("a text without quotes", put("parameters.0.unit", 1), ["parameters.0.unit", 'write "1", in quotes']),
+    ("an empty section", put("protocol", None), ["protocol", "nothing is given", "remove the line"]),
+    ("an empty scale", put("scales.demo", None), ["scales.demo", "nothing is given"]),
+    ("too many steps", put("protocol.dt_ms", 1e-9), ["protocol", "1.52e+11 steps", "make dt_ms longer"]),
+    (
+        "too many files",
+        put("datasets", {"shard_size": 1, "train": {"n": 200_000}, "calibration": {"n": 9}, "test": {"n": 9}}),
+        ["datasets.train", "200000 files", "raise datasets.shard_size"],
+    ),
+    ("calibration that gives no interval", put("datasets.calibration.n", 8), ["datasets.calibration.n", "8", "90 %"]),
+    ("stimulus reversed", put("protocol.stimulus.stop_ms", 5), ["protocol.stimulus", "start_ms 6", "stop_ms 5"]),
+    (
+        "stimulus after the end",
+        lambda c: c["protocol"]["stimulus"].update(start_ms=200, stop_ms=300),
+        ["protocol.stimulus", "within [0, 152] ms"],
+    ),
+    (
+        "statistics of a step without one",
+        put("estimators.cnn.features", [{"step_statistics": {"on_ms": 10, "off_ms": 100}}]),
+        ["estimators.cnn.features.step_statistics", "none, but chirp"],
+    ),
+    (
+        "statistics of another step",
+        lambda c: (
+            put("estimators.cnn.features", [{"step_statistics": {"on_ms": 10, "off_ms": 100}}])(c),
+            put(
+                "protocol.stimulus", {"kind": "step", "start_ms": 20, "stop_ms": 100, "amplitude": 1, "unit": "uA/cm2"}
+            )(c),
+        ),
+        ["features.step_statistics", "a step from 20 to 100 ms", "give its times"],
+    ),
+    (
+        "unknown statistic",
+        put("estimators.cnn.features", [{"step_statistics": {"on_ms": 10, "off_ms": 100, "keep": ["spikes"]}}]),
+        ["step_statistics.keep", "'spikes'"],
+    ),
+    (
+        "voltages reversed",
+        put("estimators.cnn.features", [{"log_voltage": {"low_mV": 50, "high_mV": -80}}]),
+        ["features.log_voltage", "low_mV (50) must be below high_mV (-80)"],
+    ),
+    (
+        "a voltage that is none any more",
+        put("estimators.cnn.features", [{"standardize": {}}, {"log_voltage": {}}]),
+        ["features.log_voltage", "a feature before it has changed it"],
+    ),
+    (
+        "logarithm of a standardized spectrum",
+        put("estimators.cnn.features", [{"welch": {"segment_ms": 100}}, {"standardize": {}}, {"log_power": {}}]),
+        ["features.log_power", "standardize has changed it"],
+    ),
+    (
+        "a spectrum longer than the window",
+        put("estimators.cnn.features", [{"window": {"start_ms": 0, "stop_ms": 50}}, {"welch": {"segment_ms": 100}}]),
+        ["features.welch", "longer than the signal's 50 ms"],
+    ),
+    ("a range without a width", lambda c: c["parameters"][0].update(low=-1.7e308, high=1.7e308), ["gnabar", "range"]),
     (
         "mistake inside a scale",
         put("scales.demo", {"datasets": {"shardsize": 3}}),
         ["scale demo", "'shardsize'", "'shard_size'"],
     ),
 ]
+
+
+def test_names_of_studies(load, tmp_path, monkeypatch):
+    """The workflow's folders and wildcards want them; `check` and the workflow read a study by the same function."""
+    load()
+    for name in ("My-Study", "2cells", "étude", "logs", "a" * 81, "x y"):
+        path = tmp_path / f"{name}.yaml"
+        (tmp_path / "edited.yaml").rename(path)
+        with pytest.raises(ConfigError, match=rf"{name}\.yaml: .*[Rr]ename the file"):
+            load_study(path, "demo", 1)
+        path.rename(tmp_path / "edited.yaml")
+    (tmp_path / "edited.yaml").rename(tmp_path / "edited.yml")
+    with pytest.raises(ConfigError, match=r"reads studies of files \*\.yaml; rename it to edited\.yaml"):
+        load_study(tmp_path / "edited.yml", "demo", 1)
 
 
 @pytest.mark.parametrize(("edit", "words"), [m[1:] for m in MISTAKES], ids=[m[0] for m in MISTAKES])

@@ -235,6 +235,10 @@ def test_answers_out_of_range_are_marked(model, tmp_path, capsys):
     printed = capsys.readouterr()
     assert printed.out.splitlines()[0].startswith("trace,parameter,unit,value"), "without --output the table is printed"
     assert (table["out_of_range"] > 1).all()
+    for p in SPACE.parameters:
+        row = table[table["parameter"] == p.name]
+        assert p.low <= row["low"].item() <= row["high"].item() <= p.high, "no interval leaves the prior"
+    assert "their intervals end where the range ends" in printed.err
     assert "1 of 1 traces give parameters outside the training range" in printed.err
 
 

@@ -129,11 +129,11 @@ SPEC = {
 def proposed(monkeypatch, tmp_path):
     """Proposes with the toy; gives unit parameters and what was said."""
 
-    def run(sd=0.3, **changes):
+    def run(sd=0.3, models=(), **changes):
         monkeypatch.setattr(propose, "Posterior", lambda models: Toy(sd))
         monkeypatch.setattr(propose, "read_observation", lambda path, signal: None)
         path, spec = tmp_path / "proposal.h5", SPEC | changes
-        said = propose.run(spec, [], tmp_path, path)
+        said = propose.run(spec, models, tmp_path, path)
         simulation = {k: spec[k] for k in ("study", "dataset", "master_seed", "parameters")}
         simulation |= {"sampling": {"kind": spec["kind"], "by": "p"}, "proposal": digest(spec)}
         theta, _ = sampling.draw(simulation, np.arange(spec["n"]), path)
@@ -193,6 +193,63 @@ def test_a_proposal_of_something_else_is_refused(tmp_path):
         sampling.draw(simulation, np.arange(3), path)
     with pytest.raises(NeuroinverseError, match="give --proposal"):
         sampling.draw(simulation, np.arange(3))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "lost"),
+    [
+        ({"n_train": 60, "n_validation": 24, "n_undefined": 16, "spec": {"n": 100, "rounds": []}}, 16),
+        ({"n_train": 100, "n_validation": 0, "spec": {"n": 100, "rounds": []}}, 0),
+        # trained on 100 and on the 50 of a second round
+        ({"n_train": 100, "n_validation": 50, "spec": {"n": 100, "rounds": ["digest"]}}, 0),
+    ],
+)
+def test_a_round_after_lost_simulations_is_refused_before_it_is_simulated(
+    proposed, monkeypatch, tmp_path, metadata, lost
+):
+    monkeypatch.setattr(Toy, "__init__", lambda self, sd: self.__dict__.update(sd=sd, parameters=SPACE, signal={}))
+    monkeypatch.setattr(Toy, "metadata", [metadata], raising=False)
+    if not lost:
+        proposed(n=5)
+        return
+    model = tmp_path / "fold-0" / "model.keras"
+    with pytest.raises(NeuroinverseError, match=rf"{model}: of the first round {lost} of 100 simulations failed or"):
+        proposed(models=[model], n=5)
+    assert not (tmp_path / "proposal.h5").exists()
+    # a check of its predictions is no round
+    proposed(kind=sampling.PREDICTIVE, n=5)
+
+
+def test_what_rounds_make_takes_no_other_name(tmp_path):
+    def estimator(content):
+        content["estimators"]["posterior_sequential_round_2"] = dict(content["estimators"]["posterior"])
+
+    def dataset(content):
+        content["datasets"]["posterior_predictive"] = {"n": 5}
+
+    for edit, name in ((estimator, "posterior_sequential_round_2"), (dataset, "posterior_predictive")):
+        with pytest.raises(ConfigError, match=f"makes '{name}' by itself"):
+            load(tmp_path, edit)
+
+
+def test_what_a_round_simulates_is_as_the_first(tmp_path):
+    def cold(content):
+        content["datasets"]["half"]["ranges"] = {"gna": [1, 70]}
+
+    study = load(tmp_path, cold)
+    for dataset in ("half", "posterior_sequential_round_2", "posterior_sequential_round_2_test"):
+        row = study.space(dataset).parameters[0]
+        assert (row.name, row.low, row.high) == ("gna", 1, 70)
+    assert study.space("train").parameters[0].high == 80
+
+
+def test_a_posterior_learns_from_the_prior(tmp_path):
+    def points(content):
+        content["datasets"]["half"] = {"sampling": "points", "points": content["datasets"]["observation"]["points"]}
+        content["scales"]["smoke"]["datasets"]["half"] = content["datasets"]["half"]
+
+    with pytest.raises(ConfigError, match="learns from draws of the prior, and half has sampling: points"):
+        load(tmp_path, points)
 
 
 def test_an_observation_without_an_answer_is_said(monkeypatch, tmp_path):

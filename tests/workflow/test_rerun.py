@@ -73,7 +73,8 @@ def test_sampling_interval_resimulates_only_its_study(finished):
 
 
 def test_words_retrain_nothing(finished):
-    finished.edit(EDITED, question="Another wording of the question?")
+    described = [{**p, "description": "another word"} for p in finished.study().settings["parameters"]]
+    finished.edit(EDITED, question="Another wording of the question?", parameters=described)
     assert finished.rules("all") == {"report": 1, "report_index": 1}
 
 

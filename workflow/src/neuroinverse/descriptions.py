@@ -6,7 +6,7 @@ recorded them, whatever the study's file says now: they are not made again for a
 
 import ast
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from neuroinverse.parameters import ParameterSpace
 
@@ -27,38 +27,11 @@ def table(study, estimator: str, space: ParameterSpace) -> list[dict]:
         estimator: Whose training it is: "cnn", or "cnn@2000".
         space: Its parameters, or those of a dataset that it proposes.
     """
-    folder = f"{_folder(study)}/{estimator}"
+    folder = f"results/{study.name}/{study.scale}/{estimator}"
     folds = [f"{folder}/fold-{k}/model.keras" for k in study.folds(estimator)]
     spec = _recorded(study.record, [*folds, f"{folder}/search/trial-0/result.json"])
-    words = _words(spec.get("parameters", ()), "name")
+    words = {row["name"]: row["description"] for row in spec.get("parameters", ()) if "description" in row}
     return [row | {"description": words.get(row["name"], "")} for row in space.to_table()]
-
-
-def section(study, dataset: str, simulator: Mapping) -> dict:
-    """The section `simulator` as it stands in specifications of a dataset: a template's `vary` may describe, too."""
-    options = simulator.get("options")
-    varied = options.get("vary") if isinstance(options, Mapping) else None
-    if not (isinstance(varied, list) and all(isinstance(v, Mapping) for v in varied)):
-        return dict(simulator)
-    folder = _folder(study)
-    spec = _recorded(study.record, [f"{folder}/shards/{dataset}/00000.h5", f"{folder}/dataset/{dataset}.h5"])
-    made_with = spec.get("simulation", {}).get("simulator", {}).get("options", {}).get("vary", ())
-    words = _words(made_with, "parameter")
-    kept = [_described(v, words.get(v.get("parameter"))) for v in varied]
-    return {**simulator, "options": {**options, "vary": kept}}
-
-
-def _described(varied: Mapping, words: str | None) -> dict:
-    plain = {key: value for key, value in varied.items() if key != "description"}
-    return plain | ({} if words is None else {"description": words})
-
-
-def _folder(study) -> str:
-    return f"results/{study.name}/{study.scale}"
-
-
-def _words(rows: Iterable[Mapping], name: str) -> dict[str, str]:
-    return {row[name]: row["description"] for row in rows if "description" in row}
 
 
 def _recorded(record: Record, files: Iterable[str]) -> dict:

@@ -215,7 +215,7 @@ class Study:
             "master_seed": self.master_seed,
             "study": self.name,
             "dataset": base,
-            "simulator": descriptions.section(self, base, section),
+            "simulator": section,
             "parameters": [{k: v for k, v in p.items() if k != "description"} for p in self.space(base).to_table()],
             "protocol": dict(self.settings["protocol"]),
         }

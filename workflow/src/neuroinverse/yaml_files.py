@@ -118,18 +118,18 @@ def _keys(node: yaml.MappingNode, place: tuple) -> Iterator[tuple]:
             continue
         mark, name = key.start_mark, (key.tag, key.value)
         if name in lines:
-            yield (
-                mark,
-                (
-                    f"{_dotted((*place, key.value))}: the key {key.value!r} is given twice, in lines {lines[name]} and "
-                    f"{mark.line + 1}, and YAML would take one of them; remove or rename the other"
-                ),
-            )
+            problem = f"the key {key.value!r} is given twice, {_lines(lines[name], mark.line + 1)}"
+            cure = "and YAML would take one of them; remove or rename the other"
+            yield mark, f"{_dotted((*place, key.value))}: {problem}, {cure}"
         lines[name] = mark.line + 1
         if key.tag == TAG + "merge":
             yield from _merged(value, place)
         elif key.tag != TAG + "str" and not (key.tag == TAG + "int" and place and place[-1] in BY_NUMBER):
             yield mark, f"{_dotted(place)}: the key {key.value} is read as no text; put it in quotes, or use a word"
+
+
+def _lines(first: int, second: int) -> str:
+    return f"in line {first}" if first == second else f"in lines {first} and {second}"
 
 
 def _merged(value, place: tuple) -> Iterator[tuple]:
@@ -140,13 +140,9 @@ def _merged(value, place: tuple) -> Iterator[tuple]:
         for key, _ in source.value:
             line = key.start_mark.line + 1
             if key.value in lines and lines[key.value] != line:
-                yield (
-                    value.start_mark,
-                    (
-                        f"{_dotted(place)}: << merges the key {key.value!r} twice, of lines {lines[key.value]} and "
-                        f"{line}, and YAML would take the first; merge one, or write the key out"
-                    ),
-                )
+                problem = f"<< merges the key {key.value!r} twice, {_lines(lines[key.value], line)}"
+                cure = "and YAML would take the first; merge one, or write the key out"
+                yield value.start_mark, f"{_dotted(place)}: {problem}, {cure}"
             lines[key.value] = line
 
 
