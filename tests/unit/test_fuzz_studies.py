@@ -15,7 +15,7 @@ def test_generated_studies_are_read_right_or_refused(tmp_path):
     found, wrong = Counter(), []
 
     @settings(
-        max_examples=200, derandomize=True, deadline=None, phases=[Phase.generate],
+        max_examples=150, derandomize=True, deadline=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(studies.inputs())

@@ -45,8 +45,9 @@ def check_study(study) -> None:
         signal = _check_signal(study, name, estimator)
         try:
             check_network(estimator["hyperparameters"], estimator["kind"])
-            layer_shapes(*feature_shape(estimator["features"], signal), estimator["hyperparameters"])
+            shape = feature_shape(estimator["features"], signal)
             _check_step(study, estimator["features"])
+            layer_shapes(*shape, estimator["hyperparameters"])
         except ConfigError as error:
             raise ConfigError(f"{where}.{error}") from error
         _check_sizes(study, name, estimator)
