@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from neuroinverse import surrogates
 from neuroinverse.column import specs as column
-from neuroinverse.errors import ConfigError, require_known
+from neuroinverse.errors import ConfigError, NeuroinverseError, require_known
 from neuroinverse.estimators.architecture import check_network, layer_shapes
 from neuroinverse.features import feature_shape
-from neuroinverse.rounds import check_kind
+from neuroinverse.rounds import check_kind, observation_file
 from neuroinverse.simulators import make_simulator, mechanism_files, simulator_class
 from neuroinverse.simulators.base import Signal, stimuli
 
@@ -43,6 +43,7 @@ def check_study(study) -> None:
         require_known(f"{where}.transfer", estimator.get("transfer", ()), study.datasets)
         require_known(f"{where}.parameters", estimator.get("parameters", ()), study.parameters.names)
         signal = _check_signal(study, name, estimator)
+        _check_observation(study, name, signal)
         try:
             check_network(estimator["hyperparameters"], estimator["kind"])
             shape = feature_shape(estimator["features"], signal)
@@ -159,6 +160,21 @@ def _check_signal(study, name: str, estimator: Mapping) -> Signal:
                 "give both the same options"
             )
     return signal
+
+
+def _check_observation(study, name: str, signal: Signal) -> None:
+    """Reads the recording that a posterior is asked about, before a network is trained for it."""
+    file = observation_file(study, name) if study.is_posterior(name) else None
+    if file is None or file.suffix == ".h5":
+        # HDF5 may be one of this project's, which a run makes
+        return
+    from neuroinverse.estimators.modelfile import signal_table
+    from neuroinverse.traces import read_recording
+
+    try:
+        read_recording(file, signal_table(signal))
+    except NeuroinverseError as error:
+        raise ConfigError(f"estimators.{name}.observation: {error}") from error
 
 
 def _check_sizes(study, name: str, estimator: Mapping) -> None:
