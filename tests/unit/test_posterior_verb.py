@@ -1,6 +1,7 @@
 """neuroinverse posterior: draws, table and picture of traces of a user's; what it says of those it cannot answer."""
 
 import json
+import zipfile
 
 import h5py
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 from tiny import SIGNAL, SPACE, traces
 
 from neuroinverse.errors import ConfigError
+from neuroinverse.estimators.modelfile import MEMBER, model_files
+from neuroinverse.observation import signal_sha256
 from neuroinverse.stages import posterior as verb
 
 THETA = np.array([[2.0, 10.0], [1.5, 40.0], [2.5, 3.0]])
@@ -24,7 +27,7 @@ NAMED = {
 class Known:
     """Posteriors that are normal in unit parameters about half of a trace's first value; none of a flat trace."""
 
-    parameters, signal = SPACE, NAMED
+    parameters, signal, truncated = SPACE, NAMED, False
 
     def __init__(self, models):
         pass
@@ -46,6 +49,7 @@ class Known:
 @pytest.fixture
 def model(tmp_path, monkeypatch):
     monkeypatch.setattr(verb, "Posterior", Known)
+    monkeypatch.setattr(verb, "model_files", lambda model, family: [model])
     (tmp_path / "posterior" / "fold-0").mkdir(parents=True)
     (tmp_path / "posterior" / "fold-0" / "model.keras").touch()
     (tmp_path / "posterior" / "metrics.json").write_text(json.dumps({"warning_threshold": 2.2}))
@@ -116,6 +120,44 @@ def test_a_file_that_says_its_unit_and_sampling_is_taken_at_its_word(model, tmp_
         file["signals/voltage"].attrs["unit"], file["signals/voltage"].attrs["dt_ms"] = "mV", 0.1
     with pytest.raises(ConfigError, match=r"at 0\.1 ms"):
         verb.run(model, tmp_path / "x.h5", tmp_path / "d.parquet", samples=5)
+
+
+def test_a_further_round_answers_its_own_observation_alone(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(Known, "truncated", True)
+    x = traces(THETA)
+    np.save(tmp_path / "x.npy", x[0])
+    options = {"output": tmp_path / "d.parquet", "samples": 10, "start_ms": SIGNAL.t0_ms}
+    with pytest.raises(ConfigError, match=r"not for trace 0 \(its metrics.json does not say.*ask the first round"):
+        verb.run(model, tmp_path / "x.npy", **options)
+    (model / "metrics.json").write_text(
+        json.dumps({"warning_threshold": 2.2, "observation_sha256": signal_sha256(x[0])})
+    )
+    assert len(verb.run(model, tmp_path / "x.npy", **options)) == 2
+    np.save(tmp_path / "x.npy", x)
+    with pytest.raises(ConfigError, match="not for trace 1, 2; ask the first round"):
+        verb.run(model, tmp_path / "x.npy", **options)
+
+
+def test_what_is_no_posterior_says_what_serves_it(tmp_path, monkeypatch):
+    for folder, metadata in (
+        ("posterior", {"outputs": ["gain"]}),
+        ("cnn", {"outputs": ["parameters"]}),
+        ("surrogate", {"kind": "surrogate", "outputs": []}),
+    ):
+        (tmp_path / folder / "fold-0").mkdir(parents=True)
+        with zipfile.ZipFile(tmp_path / folder / "fold-0" / "model.keras", "w") as archive:
+            archive.writestr(MEMBER, json.dumps(metadata))
+    with pytest.raises(ConfigError, match=r"cnn is a regressor; ask it with: neuroinverse predict; expected"):
+        model_files(tmp_path / "cnn", "posterior")
+    with pytest.raises(ConfigError, match=r"posterior is a posterior; ask it with: neuroinverse posterior; expected"):
+        model_files(tmp_path / "posterior", "regressor")
+    with pytest.raises(ConfigError, match="infers nothing"):
+        model_files(tmp_path / "surrogate" / "fold-0", "regressor")
+    with pytest.raises(ConfigError, match="there are cnn, posterior, surrogate in it"):
+        model_files(tmp_path, "regressor")
+    with pytest.raises(ConfigError, match="does not exist"):
+        model_files(tmp_path / "none", "regressor")
+    assert model_files(tmp_path / "cnn", "regressor") == [tmp_path / "cnn" / "fold-0" / "model.keras"]
 
 
 def test_no_posterior_no_draws(tmp_path):

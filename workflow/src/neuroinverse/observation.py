@@ -1,5 +1,6 @@
 """The observation that a posterior is asked about: the first simulation of a dataset, or a recording."""
 
+import hashlib
 import sys
 from pathlib import Path
 
@@ -33,6 +34,11 @@ def read_observation(path: Path, signal: dict) -> np.ndarray:
     if data.status(0, 1)[0] != OK:
         raise NeuroinverseError(f"{path}: the simulation that is the observation failed; change its parameters")
     return data.signal(signal["name"], 0, 1)
+
+
+def signal_sha256(signal: np.ndarray) -> str:
+    """SHA-256 of a signal as an estimator takes it, in single precision."""
+    return hashlib.sha256(np.ascontiguousarray(signal, "<f4").tobytes()).hexdigest()
 
 
 def true_parameters(path: Path, names: tuple[str, ...]) -> np.ndarray | None:

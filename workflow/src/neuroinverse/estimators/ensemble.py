@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from neuroinverse.errors import NeuroinverseError
-from neuroinverse.estimators.modelfile import read_metadata, read_trace_range
+from neuroinverse.estimators.modelfile import read_metadata, read_trace_range, require_family
 from neuroinverse.estimators.trace_range import mean_score
 from neuroinverse.parameters import ParameterSpace
 
@@ -78,11 +78,7 @@ class Ensemble:
             raise NeuroinverseError("no models: an estimator's folder holds fold-0/model.keras and so on")
         metadata = [read_metadata(m) for m in models]
         for path, other in zip(models, metadata, strict=True):
-            if other.get("kind") == "surrogate":
-                raise NeuroinverseError(
-                    f"{path} is a surrogate, which does what a simulator does and infers nothing; give an estimator's "
-                    "folder, such as results/hh_point_2/demo/cnn"
-                )
+            require_family(path, other, "regressor")
             if any(other[key] != metadata[0][key] for key in ("parameters", "signal")):
                 raise NeuroinverseError(f"{path} infers other parameters or takes another signal than {models[0]}")
         self.metadata = metadata

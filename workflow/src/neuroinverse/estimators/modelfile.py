@@ -9,7 +9,7 @@ import json
 import zipfile
 from pathlib import Path
 
-from neuroinverse.errors import NeuroinverseError
+from neuroinverse.errors import ConfigError, NeuroinverseError
 from neuroinverse.estimators.trace_range import TraceRange
 from neuroinverse.files import atomic
 
@@ -47,6 +47,59 @@ def signal_table(signal) -> dict:
         "t0_ms": signal.t0_ms,
         "channels": list(signal.channels),
     }
+
+
+def family(metadata: dict) -> str:
+    """Whether a model is a "regressor", a "posterior" or a "surrogate"."""
+    if metadata.get("kind") == "surrogate":
+        return "surrogate"
+    return "posterior" if metadata.get("outputs") == ["gain"] else "regressor"
+
+
+_SERVED = {
+    "regressor": "is a regressor; ask it with: neuroinverse predict",
+    "posterior": "is a posterior; ask it with: neuroinverse posterior",
+    "surrogate": "is a surrogate, which does what a simulator does and infers nothing",
+}
+
+
+def model_files(model: Path, wanted: str) -> list[Path]:
+    """The .keras files of an estimator, each of the family that is asked for.
+
+    Args:
+        model: An estimator's folder, or one .keras file.
+        wanted: See `family`.
+
+    Raises:
+        ConfigError: If there are none, or they are of another family: it says what serves them.
+    """
+    if not model.exists():
+        raise ConfigError(f"{model} does not exist; give the folder of a {wanted}, such as results/STUDY/demo/cnn")
+    files = sorted(model.glob("fold-*/model.keras")) if model.is_dir() else [model]
+    # of a surrogate, or of one fold
+    alone = model / "model.keras"
+    if not files and not alone.is_file():
+        folders = sorted(p.parent.parent.name for p in model.glob("*/fold-0/model.keras"))
+        hint = f"; there are {', '.join(folders)} in it" if folders else ""
+        raise ConfigError(
+            f"{model}: no models, it has no fold-*/model.keras; give the folder of a {wanted}, such as "
+            f"results/STUDY/demo/cnn{hint}"
+        )
+    files = files or [alone]
+    for file in files:
+        require_family(model, read_metadata(file), wanted)
+    return files
+
+
+def require_family(model: Path, metadata: dict, wanted: str) -> None:
+    """Refuses a model of another family, and says what serves it.
+
+    Raises:
+        ConfigError: If it is one.
+    """
+    found = family(metadata)
+    if found != wanted:
+        raise ConfigError(f"{model} {_SERVED[found]}; expected the folder of a {wanted}")
 
 
 def read_metadata(path: Path) -> dict:

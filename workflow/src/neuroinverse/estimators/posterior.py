@@ -18,7 +18,7 @@ import numpy as np
 
 from neuroinverse.errors import NeuroinverseError
 from neuroinverse.estimators.cnn import body, signal_input
-from neuroinverse.estimators.modelfile import read_metadata, read_trace_range
+from neuroinverse.estimators.modelfile import read_metadata, read_trace_range, require_family
 from neuroinverse.estimators.streaming import FoldData
 from neuroinverse.estimators.trace_range import mean_score
 from neuroinverse.parameters import ParameterSpace
@@ -181,8 +181,7 @@ class Posterior:
             raise NeuroinverseError("no models: a posterior's folder holds fold-0/model.keras and so on")
         self.metadata = [read_metadata(m) for m in models]
         for path, other in zip(models, self.metadata, strict=True):
-            if other.get("outputs") != ["gain"]:
-                raise NeuroinverseError(f"{path} is a regressor and no posterior; use neuroinverse predict")
+            require_family(path, other, "posterior")
             if any(other[key] != self.metadata[0][key] for key in ("parameters", "signal")):
                 raise NeuroinverseError(f"{path} infers other parameters or takes another signal than {models[0]}")
         self.parameters = ParameterSpace.from_table(self.metadata[0]["parameters"])
@@ -202,6 +201,11 @@ class Posterior:
     @property
     def n_folds(self) -> int:
         return len(self._conditions)
+
+    @property
+    def truncated(self) -> bool:
+        """Whether it was trained on simulations near what an earlier round said of one observation."""
+        return bool(self.metadata[0]["spec"].get("rounds"))
 
     def conditions(self, signals: np.ndarray) -> list[np.ndarray]:
         """What each fold's body makes of signals, shape (n, width) each.

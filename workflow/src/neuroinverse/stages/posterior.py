@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 
 from neuroinverse.errors import ConfigError
+from neuroinverse.estimators.modelfile import model_files
 from neuroinverse.estimators.posterior import Posterior
 from neuroinverse.evaluation import posterior_figures, style
 from neuroinverse.evaluation.learnt import nothing
 from neuroinverse.files import atomic
+from neuroinverse.observation import signal_sha256
 from neuroinverse.traces import read_recording
 
 
@@ -50,15 +52,14 @@ def run(
         ConfigError: If the input cannot be read, does not cover what the posterior takes, or a feature is undefined in
             every trace.
     """
-    files = sorted(model.glob("fold-*/model.keras"))
-    if not files:
-        raise ConfigError(f"{model}: has no fold-*/model.keras; give the folder of a posterior")
     if samples < 2:
         raise ConfigError(f"--samples: {samples}; expected two or more")
-    posterior = Posterior(files)
+    posterior = Posterior(model_files(model, "posterior"))
     recording = read_recording(input, posterior.signal, dt_ms, start_ms, dataset, unit, scale)
     print(f"{input}: {recording.words}", file=sys.stderr)
     names, signals = recording.names, recording.values
+    if posterior.truncated:
+        _require_observation(model, names, signals)
     threshold, score = _threshold(model), posterior.score(signals)
     conditions = posterior.conditions(signals)
     space, rows, draws = posterior.parameters, [], []
@@ -120,6 +121,25 @@ def summarise(space, unit: np.ndarray) -> list[dict]:
         }
         for k, p in enumerate(space.parameters)
     ]
+
+
+def _require_observation(model: Path, names: list[str], signals: np.ndarray) -> None:
+    """Refuses to ask a posterior of several rounds about anything but the observation that they led to.
+
+    Raises:
+        ConfigError: If a trace is another, or the folder does not tell which it was.
+    """
+    file = model / "metrics.json"
+    made_for = json.loads(file.read_text()).get("observation_sha256") if file.is_file() else None
+    others = [name for name, signal in zip(names, signals, strict=True) if signal_sha256(signal) != made_for]
+    if others:
+        first = model.name.rpartition("_round_")[0] or model.name
+        raise ConfigError(
+            f"{model}: is a posterior of a further round, trained near what the one before said of its own "
+            f"observation, and not for trace {', '.join(others[:3])}"
+            + ("" if made_for else " (its metrics.json does not say which observation: make it again with Snakemake)")
+            + f"; ask the first round, {model.with_name(first)}, or make a study whose observation this is"
+        )
 
 
 def _threshold(model: Path) -> float:

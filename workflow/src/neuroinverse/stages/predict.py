@@ -9,6 +9,7 @@ import pandas as pd
 
 from neuroinverse.errors import ConfigError
 from neuroinverse.estimators.ensemble import Ensemble
+from neuroinverse.estimators.modelfile import model_files
 from neuroinverse.evaluation.calibration import ErrorModel
 from neuroinverse.evaluation.learnt import nothing
 from neuroinverse.files import atomic
@@ -51,8 +52,7 @@ def run(
         ConfigError: If the input cannot be read, or does not cover what the estimator was trained on, or there is no
             interval of the level.
     """
-    files = sorted(model.glob("fold-*/model.keras")) if model.is_dir() else [model]
-    ensemble = Ensemble(files)
+    ensemble = Ensemble(model_files(model, "regressor"))
     errors = _error_model(model, level)
     recording = read_recording(input, ensemble.signal, dt_ms, start_ms, dataset, unit, scale)
     print(f"{input}: {recording.words}", file=sys.stderr)
