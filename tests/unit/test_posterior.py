@@ -147,7 +147,7 @@ def test_a_regressor_is_no_posterior(tmp_path):
     from neuroinverse.estimators.modelfile import save_model
 
     save_model(cnn.to_physical_model(make_model(), SPACE), metadata(), tmp_path / "model.keras")
-    with pytest.raises(NeuroinverseError, match="is a regressor and no posterior"):
+    with pytest.raises(NeuroinverseError, match="is a regressor; ask it with: neuroinverse predict"):
         Posterior([tmp_path / "model.keras"])
 
 
