@@ -3,9 +3,11 @@
 The reader adds up the frusta of the lines, without sections. `outcome` compares with it what the product makes of one.
 """
 
+import io
 import math
 import random
 import re
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -366,10 +368,11 @@ def outcome(example: Example, folder: Path) -> str:
     path = Path(folder) / "cell.swc"
     path.write_bytes(example.data)
     try:
-        cell = read_swc(path)
-        cell.describe()
-        found = {KINDS[kind]: area for kind, area in cell.areas().items()}
-        loaded = _in_neuron(path) if example.neuron else {}
+        with redirect_stderr(io.StringIO()):
+            cell = read_swc(path)
+            cell.describe()
+            found = {KINDS[kind]: area for kind, area in cell.areas().items()}
+            loaded = _in_neuron(path) if example.neuron else {}
     except ConfigError as error:
         return "refused" if str(path) in str(error) and "\n" not in str(error) else "traceback"
     except Exception:

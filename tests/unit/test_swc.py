@@ -141,7 +141,7 @@ def with_line(number, line):
         ("<!DOCTYPE html>\n<html><body>404</body></html>\n", ["web page", "download the file itself"]),
         ('<?xml version="1.0"?>\n<neuroml></neuroml>\n', ["XML", "SWC"]),
         ('{"points": []}\n', ["JSON"]),
-        ('("CellBody"\n  (Color Red)\n  (5 5 0 0.1)\n)\n', ["Neurolucida", "morph-tool convert"]),
+        ('\ufeff("CellBody"\n  (Color Red)\n  (5 5 0 0.1)\n)\n', ["Neurolucida", "morph-tool convert"]),
         ("; V3 text file written for MicroBrightField\n(ImageCoords)\n", ["Neurolucida", "morph-tool convert"]),
         ("// made by hand\ncreate soma\nsoma { pt3dadd(0,0,0,1) }\n", ["HOC", "hoc2swc", "cell_template"]),
         ("version https://git-lfs.github.com/spec/v1\noid sha256:0\n", ["git lfs pull"]),
@@ -157,7 +157,14 @@ def test_a_line_or_a_file_that_is_none_is_refused(cell, tmp_path, content, words
 
 
 def test_a_folder_or_nothing_is_refused_by_key(tmp_path):
-    for path, words in ((tmp_path, "is a folder"), (tmp_path / "no.swc", "does not exist")):
+    (tmp_path / "file").write_text("")
+    for path, words in (
+        (tmp_path, "is a folder"),
+        (tmp_path / "no.swc", "does not exist"),
+        (tmp_path / "file/cell.swc", "does not exist"),
+        ("no\0.swc", "cannot be read"),
+        (tmp_path / ("long" * 100), "cannot be read"),
+    ):
         with pytest.raises(ConfigError, match=rf"^simulator\.options\.morphology: .*{words}"):
             read_setting("simulator.options.morphology", path)
 
@@ -328,7 +335,13 @@ def test_points_on_top_of_each_other(cell):
         ("# SCALE 0.5 0.5 1.0\n" + SOUND, "line 1 says 'SCALE 0.5 0.5 1.0'"),
         ("# units: nm\n" + SOUND, "the unit is nm"),
         (SOUND.rstrip("\n"), "line, 10, does not end"),
-        ("1 1 0 0 0 10 -1\n", "a soma and nothing else"),
+        ("1 1 0 0 0 10 -1\n", "no dendrite"),
+        (SOUND.replace(" 3 ", " 2 "), "no dendrite"),
+        # three points of a sphere, the third on the second
+        (
+            "1 1 0 0 0 9 -1\n2 1 0 -9 0 9 1\n3 1 0 9 0 9 2\n4 3 0 9 0 1 1\n5 3 0 50 0 1 4\n",
+            "18 um apart on a way of 27",
+        ),
         ("1 1 0 0 0 60 -1\n2 3 0 60 0 1 1\n3 3 0 90 0 1 2\n", "radius is 60 um"),
         ("1 1 0 0 0 0.5 -1\n2 3 0 1 0 0.1 1\n3 3 0 90 0 0.1 2\n", "radius is 0.5 um"),
         ("1 1 0 0 0 0.1 -1\n2 3 0 1 0 0.1 1\n3 3 0 90 0 0.1 2\n", "radius is 0.1 um"),

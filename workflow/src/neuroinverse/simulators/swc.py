@@ -9,9 +9,9 @@ The rules are those of NEURON's Import3d where these are sound:
   are of the kind of their parent, or, on the soma, of what grows from them.
 - A neurite of one single point is a cable from the soma's point.
 
-They are not Import3d's in three places. A tree whose root is not the soma is rooted there. Import3d counts the way from
-an end of a soma of several points as dendrite, and from a stem that forks at its first point where that is the file's
-second: here it is none. And the order of the lines does not cut a branch in two.
+They are not Import3d's in these places. A tree whose root is not the soma is rooted there. Import3d counts as dendrite
+the way from an end of a soma of several points, and to a stem that forks at its first point where that is the file's
+second: here it is none. The order of the lines does not cut a branch in two.
 """
 
 import functools
@@ -37,7 +37,7 @@ def read_swc(path: Path | str) -> SwcCell:
     path = Path(path)
     try:
         about = path.stat()
-    except OSError:
+    except (OSError, ValueError):
         return make_cell(read_points(path))
     return _read(path, about.st_mtime_ns, about.st_size, about.st_ino)
 

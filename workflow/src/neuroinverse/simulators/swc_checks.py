@@ -42,8 +42,8 @@ def check_cell(file: Points, cell: SwcCell, order: list[Point]) -> None:
         "soma's point"
         for s in stems
     )
-    if not set(areas) - {SOMA}:
-        cell.warnings.append("it has a soma and nothing else")
+    if not set(areas) - {SOMA, AXON}:
+        cell.warnings.append("it has no dendrite")
     axon = [i for i, p in enumerate(cell.parents) if cell.kinds[i] > AXON and p >= 0 and cell.kinds[p] == AXON]
     if axon:
         cell.warnings.append(f"a dendrite grows from the axon in line {cell.lines[axon[0]]}")
@@ -68,6 +68,8 @@ def _check_outline(file: Points, cell: SwcCell, somata: list[Point]) -> None:
             f"1 1 {x} {y} {z} {radius:.2f} -1), with what grew from the outline as its children",
             *somata,
         )
+    if path > 1.3 * extent:
+        cell.warnings.append(f"the soma's points are {extent:g} um apart on a way of {path:g} um: does it turn back?")
     if extent > 5 * thickness:
         cell.warnings.append(f"the soma is {extent:g} um long and {thickness:g} um thick on average")
 

@@ -96,14 +96,14 @@ def read_points(path: Path) -> Points:
 
 
 def _text(path: Path, warnings: list[str]) -> str:
-    if path.is_dir():
-        raise refusal(path, "is a folder; name the .swc file in it")
-    if not path.is_file():
-        raise refusal(path, "does not exist; expected the path of an SWC file, from the repository's root")
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise refusal(path, f"cannot be read ({error.strerror}); make it readable") from error
+        data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    except IsADirectoryError as error:
+        raise refusal(path, "is a folder; name the .swc file in it") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise refusal(path, "does not exist; expected the path of an SWC file, from the repository's root") from error
+    except (OSError, ValueError) as error:
+        raise refusal(path, f"cannot be read ({error}); make it readable") from error
     for mark, name in _UTF:
         if data.startswith(mark):
             raise refusal(path, f"is written in {name}; save it as plain text (UTF-8)")
@@ -114,8 +114,7 @@ def _text(path: Path, warnings: list[str]) -> str:
     if b"\0" in data:
         number = data[: data.index(b"\0")].count(b"\n") + 1
         raise refusal(path, "holds zero bytes: it is binary, UTF-16 or damaged; save it as plain text (UTF-8)", number)
-    data = data.removeprefix(codecs.BOM_UTF8).rstrip(b"\x1a")
-    lines = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+    lines = data.rstrip(b"\x1a").replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
     for number, line in enumerate(lines, 1):
         row = line.partition(b"#")[0]
         if not row.isascii():
@@ -130,7 +129,7 @@ def _text(path: Path, warnings: list[str]) -> str:
 
 def _first(data: bytes) -> str:
     """The first line that is neither blank nor a comment."""
-    for line in re.split(rb"[\r\n]+", data.removeprefix(codecs.BOM_UTF8)):
+    for line in re.split(rb"[\r\n]+", data):
         row = line.partition(b"#")[0]
         if row.strip():
             return row.decode("ascii", "replace")
