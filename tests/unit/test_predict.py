@@ -242,6 +242,14 @@ def test_answers_out_of_range_are_marked(model, tmp_path, capsys):
     assert "1 of 1 traces give parameters outside the training range" in printed.err
 
 
+def test_a_model_that_has_learnt_nothing_says_so(model, signals, tmp_path, capsys):
+    folder = shutil.copytree(model, tmp_path / "cnn")
+    found = {"ratio": 1.0, "low": 0.98, "high": 1.02, "learnt": False}
+    (folder / "metrics.json").write_text(json.dumps({"n_test": 50, "learnt": {"overall": found, "parameters": {}}}))
+    predict.run(folder, write_npy(tmp_path / "x.npy", signals), tmp_path / "y.csv")
+    assert "cnn: Has learnt nothing: over 50 test simulations it errs no less" in capsys.readouterr().err
+
+
 def test_traces_unlike_those_of_the_training_are_warned_of(model, signals, expected, tmp_path, capsys):
     assert not expected["warning"].any() and (expected["score"] < 2).all()
     strange = np.concatenate([signals, signals[:1] + 5])

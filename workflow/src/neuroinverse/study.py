@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from neuroinverse import descriptions, rounds, surrogates
+from neuroinverse import descriptions, pages, rounds, surrogates
 from neuroinverse.checks import check_study
 from neuroinverse.column import specs as column
 from neuroinverse.errors import ConfigError
 from neuroinverse.estimators.architecture import complete
 from neuroinverse.features import feature_shape, split
 from neuroinverse.parameters import ParameterSpace
-from neuroinverse.provenance import digest, file_sha256, leaves, version
+from neuroinverse.provenance import digest, file_sha256, version
 from neuroinverse.sampling import FOUND, PROPOSED, resolve
 from neuroinverse.simulators import make_simulator, mechanism_files, simulator_class, source_files
 from neuroinverse.simulators.base import Signal, Simulator, stimuli
@@ -383,12 +383,6 @@ class Study:
         return [e for e in self.estimators if self.estimator(e).get("transfer")]
 
     @property
-    def departures(self) -> list[str]:
-        """What this scale changes beside sizes: settings of the simulator and the protocol, as "key value"."""
-        own = self.settings["scales"][self.scale] if self.scale != "paper" else {}
-        return [line for key in ("simulator", "protocol") for line in leaves(own.get(key, {}), key)]
-
-    @property
     def network_datasets(self) -> list[str]:
         """The datasets of the example states and of the phase diagram; empty where the study asks for neither."""
         network = self.settings.get("network")
@@ -396,48 +390,11 @@ class Study:
 
     def network_spec(self) -> dict:
         """Specification of `network_states`."""
-        network, examples = self.settings["network"], self.network_datasets[0]
-        return {
-            "version": VERSIONS["network_states"],
-            "study": self.name,
-            "scale": self.scale,
-            "datasets": [digest(self.dataset_spec(d)) for d in self.network_datasets],
-            **make_simulator(self.scenario(examples)).populations,
-            "boxes": network.get("boxes", {}),
-            "estimators": self.estimators,
-            "evaluations": self._evaluations(),
-        }
+        return pages.network_spec(self)
 
     def report_spec(self) -> dict:
         """Specification of `report`."""
-        transfers = {e: digest(self.transfer_spec(e)) for e in self.transferred}
-        spec = {
-            "version": VERSIONS["report"],
-            "study": self.name,
-            "scale": self.scale,
-            "title": self.settings["title"],
-            "question": self.settings["question"],
-            "references": self.settings.get("references", []),
-            "estimators": self.estimators,
-            "evaluations": self._evaluations(),
-            "settings": {k: v for k, v in self.settings.items() if k != "scales"},
-            "command": f"snakemake --profile profiles/local results/{self.name}/{self.scale}/report.html",
-        }
-        if self.departures:
-            spec["departures"] = self.departures
-        if transfers:
-            spec["transfers"] = transfers
-        if self.network_datasets:
-            spec["network"] = digest(self.network_spec())
-        if surrogates.reported(self):
-            spec["surrogates"] = {s: digest(surrogates.check_spec(self, s)) for s in surrogates.reported(self)}
-        if column.names(self):
-            spec["objectives"] = {o: digest(column.check_spec(self, o)) for o in column.names(self)}
-        return spec
-
-    def _evaluations(self) -> list[dict]:
-        """What the estimators infer, and the digests of their evaluations: whole, they would outgrow a command line."""
-        return [{"parameters": self.table(e), "sha256": digest(self.evaluate_spec(e))} for e in self.estimators]
+        return pages.report_spec(self)
 
 
 ESTIMATOR_PATTERN = re.compile(r"[a-z][a-z0-9_]*(?:@[1-9][0-9]*)?")
