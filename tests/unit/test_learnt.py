@@ -29,7 +29,7 @@ def test_a_ratio_of_squared_errors_with_its_interval():
 
 
 def test_the_interval_is_that_of_theory():
-    """The ratio's standard error is √((var r² + var t²) / n) over the mean of the squares, here independent and alike."""
+    """The ratio's standard error is √((var r² + var t²) / n) over their mean, of independent squares."""
     residual = RNG.permutation(TRUE)
     row = learnt.of_answers(residual[:, :1], TRUE[:, :1], ("a",))["parameters"]["a"]
     # squares of uniform numbers: mean 1/3, variance 4/45
