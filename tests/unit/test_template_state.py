@@ -370,9 +370,10 @@ PYTHON = (
         ({"python": PYTHON.format("h.celsius = 34")}, ["line 4 sets celsius = 34"]),
         ({"python": PYTHON.format("setattr(h, 'celsius', 34)")}, ["sets celsius = 34"]),
         ({"python": PYTHON.format("h('v_init = -75')")}, ["sets v_init = -75"]),
-        ({"handler": "celsius = 30 + 4"}, ["when", "is initialised it sets celsius = 34", "study has 37"]),
+        ({"handler": "celsius = 30 + 4"}, ["when", "is initialised or simulated it sets celsius = 34", "has 37"]),
         ({"handler": "forall v = 5 - 80"}, ["where it is initialised, sets v_init = -75", "add v_init: -75"]),
         ({"handler": "dt = 0.1/2"}, ["it sets dt = 0.05", "study has 0.025"]),
+        ({"handler": 'cvode.event(20, "celsius = 30 + 4")'}, ["simulated it sets celsius = 34", "events"]),
     ],
 )  # fmt: skip
 def test_what_a_file_states_the_study_must_say(cell, made, words):
@@ -381,8 +382,8 @@ def test_what_a_file_states_the_study_must_say(cell, made, words):
     body = BALL % "insert hh" + made.pop("more", "")
     declared = "create soma"
     if handler:
-        body += ' fih = new FInitializeHandler(0, "bump()", this)'
-        declared += f"\nobjref fih, this\nproc bump() {{ {handler} }}"
+        body += ' cvode = new CVode() fih = new FInitializeHandler(0, "bump()", this)'
+        declared += f"\nobjref fih, this, cvode\nproc bump() {{ {handler} }}"
     with pytest.raises(ConfigError) as caught:
         voltages(cell(body, declared=declared, **made), [1e-4])
     for word in words:
@@ -401,6 +402,15 @@ def test_what_the_study_says_holds(cell, capsys):
     np.testing.assert_array_equal(other, voltages(cell(body, celsius=20, v_init=-60), [1e-4]))
     warned = capsys.readouterr().err
     assert "sets celsius = 34; the study's 20 holds" in warned and "sets v_init = -75; the study's -60" in warned
+
+
+def test_sections_may_start_at_potentials_of_their_own(cell, capsys):
+    """Where the study states v_init: NEURON's own exponential from -75 to -65 mV at 10 ms."""
+    body = BALL % "" + ' fih = new FInitializeHandler(0, "start()", this)'
+    declared = "create soma\nobjref fih, this\nproc start() { soma v = 5 - 80 }"
+    v = voltages(cell(body, declared=declared, v_init=-65, amplitude=0.0), [1e-4])[0]
+    assert v[0] == -75 and "at other potentials, -75 mV among them" in capsys.readouterr().err
+    np.testing.assert_allclose(v[400], -65 - 10 * np.exp(-1), atol=0.02)
 
 
 # --- cells that cannot be made ---------------------------------------------------------------------------------------

@@ -122,7 +122,7 @@ class CellTemplate(CableCell):
 
     def _check_start(self, h, sections: Sequence) -> None:
         """Initialises once, and refuses a template that starts otherwise than the study says."""
-        path, solver, held = self.template.path, h.CVode(), {"celsius": self.celsius, "dt": self.dt_ms}
+        path, solver = self.template.path, h.CVode()
         solver.active(False)
         with listening() as printed:
             try:
@@ -132,12 +132,7 @@ class CellTemplate(CableCell):
                 raised = error
         if raised is not None:
             raise ConfigError(f"{WHERE}.template: {path} cannot be initialised: {cause(printed, raised)}")
-        for name, value in held.items():
-            if getattr(h, name) != value:
-                raise ConfigError(
-                    f"{WHERE}.template: when {path} is initialised it sets {name} = {getattr(h, name):g}, where the "
-                    f"study has {value:g}; take that out of its handlers, or say the same in the study"
-                )
+        self._check_held(h)
         if solver.active():
             raise ConfigError(
                 f"{WHERE}.template: when {path} is initialised it switches to variable steps; cells are simulated "
@@ -150,6 +145,15 @@ class CellTemplate(CableCell):
                 f"{path} starts parts of the cell at other potentials, {other:g} mV among them, than v_init "
                 f"{self.v_init:g} mV: those hold"
             )
+
+    def _check_held(self, h) -> None:
+        for name, value in (("celsius", self.celsius), ("dt", self.dt_ms)):
+            if getattr(h, name) != value:
+                raise ConfigError(
+                    f"{WHERE}.template: when {self.template.path} is initialised or simulated it sets {name} = "
+                    f"{getattr(h, name):g}, where the study has {value:g}; take that out of its handlers and events, "
+                    "or say the same in the study"
+                )
 
     def _check_noise(self, h, sections: Sequence) -> None:
         for mod in self.template.mods:
@@ -182,6 +186,7 @@ class CellTemplate(CableCell):
         cell.made.sources.seed(seed)
 
     def end(self, cell, settings):
+        self._check_held(cable_cell.interpreter_of(self))
         for setting in settings:
             for i, (holder, value) in enumerate(self._places(cell, setting)):
                 found = getattr(holder, setting.name)
@@ -202,8 +207,9 @@ class CellTemplate(CableCell):
             result = super().run_neuron(settings, seeds, site, wave)
         if not repeats:
             return result
-        differs = np.flatnonzero((result[0] != result[-1]).any(axis=0))
-        if differs.size and not np.isnan(result[0]).any():
+        same = (result[0] == result[-1]) | (np.isnan(result[0]) & np.isnan(result[-1]))
+        differs = np.flatnonzero(~same.all(axis=0))
+        if differs.size:
             raise ConfigError(self._irreproducible(self.record[differs[0]]))
         cell.is_checked = True
         return result[:-1]
