@@ -314,7 +314,7 @@ def test_files_behind_the_template_count_by_content(folder):
         (options(sites={"soma": "soma(1.5)"}), ["sites.soma is 'soma(1.5)'", "from 0 to 1"]),
         (options(sites={"soma": "soma(0.5)"}), ["simulator.options.record", "no site 'tip'", "it has soma"]),
         (options(celsius="warm"), ["celsius is 'warm'", "degC"]),
-        (options(v_init="-6e1"), ["v_init is '-6e1'", "YAML reads"]),
+        (options(v_init="-6e1"), ["simulator.options.v_init: YAML reads -6e1 as text"]),
         (options(max_segment_um=20), ["'max_segment_um' is unknown"]),
         (varied(0, nam="g"), ["vary[0]", "'nam' is unknown", "did you mean 'name'?"]),
         (varied(0, default=None), ["vary[0]: missing 'default'"]),

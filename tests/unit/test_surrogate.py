@@ -243,7 +243,9 @@ def test_a_file_of_something_else_is_no_surrogate(tmp_path):
 def test_a_surrogate_infers_nothing(tmp_path):
     _, whole, _, h = build()
     save(whole, tmp_path / "model.keras", h, kind="surrogate", parameters=SPACE.to_table())
-    with pytest.raises(NeuroinverseError, match=r"model\.keras is a surrogate.*infers nothing; expected the folder of a regressor"):
+    with pytest.raises(
+        NeuroinverseError, match=r"model\.keras is a surrogate.*infers nothing; expected the folder of a regressor"
+    ):
         Ensemble([tmp_path / "model.keras"])
 
 

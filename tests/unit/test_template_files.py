@@ -161,7 +161,7 @@ simulator:
     vary: [{parameter: gl, unit: S/cm2, regions: [all], mechanism: pas, name: g, default: 1.0e-4}]
 parameters: [{name: gl, unit: S/cm2, low: 5.0e-5, high: 2.0e-4}]
 protocol: {dt_ms: 0.1, duration_ms: 10, stimulus: {kind: step, start_ms: 1, stop_ms: 5, amplitude: 0.1, unit: nA}}
-datasets: {shard_size: 4, train: {n: 4}, calibration: {n: 4}, test: {n: 4}}
+datasets: {shard_size: 4, train: {n: 4}, calibration: {n: 10}, test: {n: 4}}
 estimators:
   cnn:
     kind: cnn
