@@ -356,6 +356,19 @@ def test_an_observation_of_another_kind():
     assert "outside the range of all 4000: mean, variance" in far.check.sentence
 
 
+@pytest.mark.parametrize("unit", [1e-15, 1e6])
+def test_the_unit_of_a_feature_changes_no_verdict(unit):
+    """A power is told in mV²/Hz, and may be very small in them."""
+    known, far = training(1), np.array([3, 1.0, 0.0, 4.5, 0.4])
+    plain, other = (observation.misspecification(FEATURES, known * u, far * u) for u in (1, unit))
+    assert other.check.verdict == plain.check.verdict == "fail"
+    assert other.metrics["distance"] == pytest.approx(plain.metrics["distance"], rel=1e-6)
+    observed, simulated, sd = predicted(2, shift=30)
+    plain, other = (observation.predictive(FEATURES, observed * u, simulated * u, sd * u) for u in (1, unit))
+    assert other.check.verdict == plain.check.verdict == "fail"
+    assert other.metrics["median_distance"] == pytest.approx(plain.metrics["median_distance"], rel=1e-9)
+
+
 def test_undefined_features_of_an_observation():
     known = training(1)
     known[:1000, 0] = np.nan

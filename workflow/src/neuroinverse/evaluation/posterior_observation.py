@@ -53,8 +53,7 @@ def predictive(names: Sequence[str], observed, simulated, training_sd) -> Result
     defined = np.isfinite(simulated)
     count, has = defined.sum(axis=0), np.isfinite(observed)
     judged = has & (count > 1)
-    # a feature that never varied has a scale that rounding does not exceed
-    scale = np.maximum(scale, 1e-6 * np.abs(np.where(has, observed, 0)) + 1e-9)
+    scale = _scale(scale, np.where(has, observed, 0))
     off, sd, z, tail = (np.full(F, np.nan) for _ in range(4))
     mean = off.copy()
     for f in np.flatnonzero(judged):
@@ -182,8 +181,7 @@ def _misspecification_check(metrics: dict, any_defined: bool) -> Check:
 
 def _fit(x: np.ndarray, observed: np.ndarray) -> tuple[TraceRange, np.ndarray]:
     """The range of features, shape (N, F), and the normal scores of the observation's, shape (F,)."""
-    # a feature with a single value keeps a width
-    scale = np.maximum(x.std(axis=0), 1e-6 * np.abs(x.mean(axis=0)) + 1e-9)
+    scale = _scale(x.std(axis=0), x.mean(axis=0))
     ramp = np.linspace(0, 1, len(PROBABILITIES))[:, None]
     knots = np.quantile(x, PROBABILITIES, axis=0) + FINE * scale * ramp
     scores = normal_scores(x, knots)
@@ -191,6 +189,12 @@ def _fit(x: np.ndarray, observed: np.ndarray) -> tuple[TraceRange, np.ndarray]:
     variances, axes = np.linalg.eigh((scores - mean).T @ (scores - mean) / len(scores))
     whitening = axes / np.sqrt(np.maximum(variances, 0) + RIDGE)
     return TraceRange(np.ones(1), knots, mean, whitening), normal_scores(observed[None], knots)[0]
+
+
+def _scale(sd: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Standard deviations of features, shape (F,); of one that never varied a width that its rounding stays within."""
+    # in its own unit: the power of an LFP may be 1e-12 mV²/Hz
+    return np.maximum(sd, np.where((sd == 0) & (values == 0), 1e-9, 1e-6 * np.abs(values)))
 
 
 def _distance(found: TraceRange, x: np.ndarray) -> np.ndarray:
