@@ -208,10 +208,13 @@ def loaded(path):
 
 def shape(section) -> tuple:
     """Name, where it hangs, its points, and what NEURON makes of them."""
+    from neuroinverse.simulators.neuron_batch import interpreter
+
     parent, n = section.parentseg(), section.n3d()
     points = [(section.x3d(i), section.y3d(i), section.z3d(i), section.diam3d(i)) for i in range(n)]
     on = None if parent is None else (parent.sec.name(), parent.x)
-    return section.name(), on, points, section.L, section(0.5).area(), section(0.5).ri()
+    wired = interpreter().pt3dstyle(sec=section)
+    return section.name(), on, wired, points, section.L, section(0.5).area(), section(0.5).ri()
 
 
 class Import3d:
@@ -297,6 +300,21 @@ def test_sections_stand_in_the_order_of_the_file(tmp_path):
         assert [kind for kind, _ in sections] == ["soma", *["basal"] * 6, "apical"]
         starts = [section.x3d(0) for _, section in sections[1:]]
     assert starts == [10, 12, 13, 14, 15, 16, 11]
+
+
+def test_an_axon_that_carries_a_dendrite_stays_and_comes_last(tmp_path):
+    path = tmp_path / "cell.swc"
+    path.write_text(
+        "1 1 0 0 0 10 -1\n2 2 0 -10 0 1 1\n3 2 0 -50 0 1 2\n4 3 9 -90 0 1 3\n5 2 0 -90 0 1 3\n"
+        "6 4 0 10 0 1 1\n7 4 0 90 0 1 6\n"
+    )
+    with loaded(path) as sections:
+        assert [(kind, s.name(), s.parentseg() and s.parentseg().sec.name()) for kind, s in sections] == [
+            ("soma", "cell.soma[0]", None),
+            ("basal", "cell.dend[0]", "cell.axon[0]"),
+            ("apical", "cell.apic[0]", "cell.soma[0]"),
+            ("axon", "cell.axon[0]", "cell.soma[0]"),
+        ]
 
 
 def test_a_file_that_is_no_cell_ends_the_job(tmp_path):

@@ -198,6 +198,21 @@ def test_somata(cell, soma, parent, area, sections):
     assert len([s for s in made.sections if KINDS[s.kind] == "soma"]) == sections
 
 
+def test_where_sections_hang(cell):
+    """On a soma of several sections: at its ends by these, else at the middle of the section."""
+    soma = "1 1 0 0 0 4 -1\n2 1 0 8 0 9 1\n3 1 0 16 0 5 2\n4 1 9 8 0 5 2\n"
+    soma += "5 1 0 -8 0 5 1\n6 1 0 -16 0 5 5\n7 1 0 -24 0 5 6\n"
+    made = cell(soma + "".join(f"{10 + i} 3 30 {i} 0 1 {i}\n{20 + i} 3 60 {i} 0 1 {10 + i}\n" for i in range(1, 8)))
+    lines = {made.lines[s.points[-1]]: s for s in made.sections}
+    hang = {line: (made.lines[made.sections[s.parent].points[-1]], s.at) for line, s in lines.items() if s.parent >= 0}
+    # sections of the soma end in the lines 2 (from 1), 3 and 4 (from 2) and 7 (from 1, by 5 and 6)
+    assert {line: hang[line] for line in (3, 4, 7)} == {3: (2, 1.0), 4: (2, 1.0), 7: (2, 0.0)}
+    assert [hang[line] for line in range(9, 22, 2)] == [
+        (2, 0.0), (2, 1.0), (3, 1.0), (4, 1.0), (7, 0.5), (7, 0.5), (7, 1.0)
+    ]  # fmt: skip
+    assert all(made.lines[s.origin] == line // 2 - 3 for line, s in lines.items() if line > 8)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
