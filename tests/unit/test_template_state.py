@@ -514,6 +514,17 @@ def make(h):
     np.testing.assert_allclose(voltages(simulator, [2e-4]), voltages(cell(BALL % ""), [2e-4]), atol=1e-5)
 
 
+def test_two_files_of_one_name_in_one_process(cell, tmp_path):
+    """NEURON would take the first for the second without a word."""
+    python = PYTHON.format("h.load_file('size_of_it.hoc'); soma.L = h.size_of_it()")
+    (tmp_path / "size_of_it.hoc").write_text("func size_of_it() { return 20 }\n")
+    voltages(cell("", python=python), [1e-4])
+    cable_cell.take_down()
+    (tmp_path / "size_of_it.hoc").write_text("func size_of_it() { return 30 }\n")
+    with pytest.raises(ConfigError, match=r"another size_of_it.hoc than size_of_it.hoc was loaded in this process"):
+        voltages(cell("", python=python), [1e-4])
+
+
 def test_a_library_that_cannot_be_loaded(cell, tmp_path):
     """A damaged file; and mechanisms that another library of the process has."""
     simulator = cell(BALL % "")

@@ -5,6 +5,8 @@ step, which dominates one-compartment cells, is paid once per batch. Cells are n
 look-up table, so that a trace is the same to the bit in any batch.
 """
 
+import functools
+import hashlib
 import importlib.util
 import os
 import re
@@ -30,13 +32,24 @@ def hoc(library: Path):
     """
     if library is None or not Path(library).is_file():
         raise ConfigError(f"{library}: no compiled mechanisms there; make them with: neuroinverse compile_mechanisms")
-    path = str(Path(library).resolve())
     h = interpreter()
-    if path not in _loaded:
-        _loaded[path] = _load(h, path)
-    if _loaded[path]:
-        raise ConfigError(_loaded[path])
+    problem = _load_once(h, Path(library).resolve())
+    if problem:
+        raise ConfigError(problem)
     return h
+
+
+def _load_once(h, path: Path) -> str:
+    # one that was compiled anew is another: NEURON refuses its names, and the old one would go on unseen
+    key = path, _content(path, path.stat().st_mtime_ns)
+    if key not in _loaded:
+        _loaded[key] = _load(h, str(path))
+    return _loaded[key]
+
+
+@functools.lru_cache(64)
+def _content(path: Path, changed: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _load(h, path: str) -> str:
@@ -72,8 +85,7 @@ def load_packaged(h, package: str) -> None:
     if found is None or found.origin is None or found.origin.isascii():
         return
     for library in sorted(Path(found.origin).parent.rglob("libnrnmech.so"))[:1]:
-        if str(library) not in _loaded:
-            _loaded[str(library)] = _load(h, str(library))
+        _load_once(h, library)
 
 
 def interpreter():
@@ -85,8 +97,8 @@ def interpreter():
     return h
 
 
-# libraries by path, with what went wrong: NEURON loads none a second time
-_loaded: dict[str, str] = {}
+# libraries, with what went wrong: NEURON loads none a second time
+_loaded: dict[tuple[Path, str], str] = {}
 
 
 def run_batch(

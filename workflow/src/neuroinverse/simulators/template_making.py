@@ -67,6 +67,8 @@ class _Loaded:
 
 
 _loaded: dict[str, _Loaded] = {}
+# contents of HOC files by name: of each name NEURON's load_file reads one in a process, whatever its folder
+_files: dict[str, str] = {}
 
 
 def make(h, settings: TemplateSettings, dt_ms: float) -> Made:
@@ -166,6 +168,13 @@ def check_parts(settings: TemplateSettings, parts: dict) -> None:
 def _load(h, settings: TemplateSettings, dt_ms: float) -> _Loaded:
     """Loads a HOC file in its own folder, once in a process; Python files are imported when they are called."""
     where, name = f"{WHERE}.template", settings.name
+    for file in _hoc_files(settings):
+        content = digest(file.read_text(errors="replace"))
+        if _files.setdefault(file.name, content) != content and file != settings.path:
+            raise ConfigError(
+                f"{where}: another {file.name} than {file} was loaded in this process, and NEURON loads one file of "
+                "each name; go on in a new process, or rename one"
+            )
     if settings.path.suffix == ".py":
         return _Loaded("")
     source = digest([f.read_text(errors="replace") for f in _hoc_files(settings)])
