@@ -183,7 +183,7 @@ def test_channels(probe, tmp_path, capsys):
         tmp_path / "fine.csv", index=False
     )
     assert_same(predict.run(probe, tmp_path / "fine.csv", tmp_path / "y.csv"), expected, rtol=0.02)
-    pd.DataFrame(x[0, :, :2]).to_csv(tmp_path / "two.csv", index=False)
+    pd.DataFrame(x[0, :, :2], columns=["a", "b"]).to_csv(tmp_path / "two.csv", index=False)
     assert "2 columns of samples; lfp has 3 channels" in refused(probe, tmp_path / "two.csv", capsys)
     assert "with 3 channels (traces, time, 3)" in refused(probe, write_npy(tmp_path / "z.npy", x[..., :2]), capsys)
 

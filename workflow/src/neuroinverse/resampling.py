@@ -49,6 +49,9 @@ def _interpolate(traces: np.ndarray, given: np.ndarray, wanted: np.ndarray) -> n
 def _finer(traces: np.ndarray, given: np.ndarray, wanted: np.ndarray, own: float, dt: float) -> np.ndarray:
     from scipy.signal import resample_poly
 
+    if wanted[0] < given[0]:
+        # by less than a sample: the first is held
+        traces, given = np.concatenate([traces[:, :1], traces], axis=1), np.append(given[0] - own, given)
     ratio = Fraction(own / dt).limit_denominator(LARGEST_FACTOR)
     # a start between two samples: the recording as if it had been sampled there
     shift = (wanted[0] - given[0]) / own

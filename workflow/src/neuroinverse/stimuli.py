@@ -114,7 +114,7 @@ def from_file(t, path, column=None, dt_ms=None, start_ms=None, unit=None):
     Raises:
         ConfigError: If the file is missing, holds no such numbers, or does not fit the protocol.
     """
-    from neuroinverse import trace_files
+    from neuroinverse import trace_columns, trace_files
 
     file, dt = Path(path), float(t[1] - t[0]) if len(t) > 1 else 1.0
     if not file.is_file():
@@ -127,7 +127,7 @@ def from_file(t, path, column=None, dt_ms=None, start_ms=None, unit=None):
             columns = trace_files.read_table(file)
             times = [c for c in columns if c.time_unit]
             if column is None:
-                _, values, _ = trace_files.take_time(file, columns, dt_ms is not None)
+                _, values, _ = trace_columns.take_time(file, columns, dt_ms is not None)
                 if len(values) != 1:
                     names = ", ".join(c.title for c in values)
                     raise ConfigError(f"{file}: has several columns ({names}); add column: to the stimulus, which one")
@@ -135,8 +135,8 @@ def from_file(t, path, column=None, dt_ms=None, start_ms=None, unit=None):
             else:
                 chosen = _chosen(file, columns, column)
             if times:
-                time_ms = trace_files.milliseconds(times[0])
-                trace_files.check_time(file, time_ms, times[0].title)
+                time_ms = trace_columns.milliseconds(times[0])
+                trace_columns.check_time(file, time_ms, times[0].title)
         except ConfigError as error:
             raise ConfigError(f"stimulus file {error}") from error
         wave = chosen.values

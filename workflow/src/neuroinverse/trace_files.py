@@ -1,23 +1,21 @@
-"""Tables and arrays of a user's: every number accounted for, columns understood by their names and units.
-
-A name or unit that can be read in two ways is refused with the name to give.
-"""
+"""Tables of a user's: every line and every number accounted for, or refused by its line."""
 
 import csv
 import io
+import itertools
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from neuroinverse import units
 from neuroinverse.errors import ConfigError
+from neuroinverse.trace_columns import Column, parse
 
-# of columns that are time, in several languages; with a unit beside it any of them says it all
-_TIME = {"time", "times", "t", "tijd", "zeit", "temps", "tiempo", "tempo", "timestamp", "timestamps"}
-_INDEX = {"", "index", "idx", "sample", "samples", "#", "n", "i", "row", "point", "points", "x"}
-_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
+_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*", re.ASCII)
+# what people write where a number is missing
+_MISSING = re.compile(r"\s*([-+]?(nan|inf|infinity)|#?n/?a|null|none|#\S*|\?|-+)?\s*", re.IGNORECASE)
+_SHEET_ERROR = re.compile(r"\s*#(n/?a|num!|div/0!|value!|ref!|null!|name\?)", re.IGNORECASE)
 # how files of other kinds begin
 _MAGIC = {
     b"PK\x03\x04": "an Excel or ZIP file; save the sheet as CSV",
@@ -27,51 +25,6 @@ _MAGIC = {
     b"\x1f\x8b": "compressed (gzip); unpack it",
     b"ABF": "an Axon file; export the sweeps as CSV",
 }
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a table.
-
-    Args:
-        name: As the file has it, without its unit; "" where it has none.
-        unit: As the file has it; None where it says none.
-        values: Its numbers, float64.
-        title: All that the file calls it.
-    """
-
-    name: str
-    unit: str | None
-    values: np.ndarray
-    title: str
-
-    @property
-    def time_unit(self) -> str | None:
-        """Unit of a column that is time and says in what; None of any other."""
-        says = self.unit is not None and (units.known(self.unit) or ("",))[0] == "s"
-        return self.unit if says and _plain(self.name) in _TIME | {""} else None
-
-    @property
-    def like_time(self) -> bool:
-        """Whether it is named as time, or as nothing, and increases, as time or an index does."""
-        increases = len(self.values) > 1 and bool((np.diff(self.values) > 0).all())
-        return _plain(self.name) in _TIME | _INDEX and increases
-
-    @property
-    def named_time(self) -> bool:
-        """Whether it is called time."""
-        return _plain(self.name) in _TIME
-
-
-def _plain(name: str) -> str:
-    name = name.strip().lower()
-    return "" if re.fullmatch(r"unnamed(: ?\d+)?|none|nan", name) else name
-
-
-def is_even(values: np.ndarray) -> bool:
-    """Whether numbers increase by steps that differ by less than a twentieth."""
-    steps = np.diff(values)
-    return len(steps) > 0 and bool((steps > 0).all() and np.ptp(steps) <= 0.05 * steps.mean())
 
 
 def read_table(path: Path) -> list[Column]:
@@ -87,16 +40,27 @@ def read_table(path: Path) -> list[Column]:
     numbers, rows = _rows(path, lines)
     numeric = [all(_NUMBER.fullmatch(f) for f in row) for row in rows[:3]]
     head = numeric.index(True) if True in numeric else len(numeric)
+    broken = next((i for i in range(min(head, len(rows))) if _spoilt(rows[i], i)), None)
+    if broken is not None:
+        _refuse_fields(path, numbers[broken:], rows[broken:], rows[0] if broken else None)
     if head >= len(rows) or head > 2:
         line = numbers[-1]
         raise ConfigError(
             f"{path}: cannot be read as traces (no numbers in the first lines, to line {line}); expected at most two "
             "lines of names and units, then numbers alone"
         )
+    if not head:
+        _require_numbers_first(path, numbers[0], rows)
+    # a table of one column may miss its first number
+    _require_no_blanks(path, numbers[head - (len(rows[0]) == 1 and head > 0) :])
     titles = [" ".join(t.strip() for t in column) for column in zip(*rows[:head], strict=True)] if head else None
     if head == 2:
         # names and, below, units
-        titles = [f"{name.strip()} ({unit.strip()})" for name, unit in zip(*rows[:2], strict=True)]
+        said = [unit.strip().strip("()[]") for unit in rows[1]]
+        titles = [
+            f"{name.strip()} ({unit})" if unit not in ("", "-") else name
+            for name, unit in zip(rows[0], said, strict=True)
+        ]
     try:
         table = np.array(rows[head:], float)
         # Python takes 1_0 for a number
@@ -112,7 +76,43 @@ def read_table(path: Path) -> list[Column]:
                 "Write decimal points, or name the columns in the first line"
             )
         return [Column("", None, values, str(i)) for i, values in enumerate(table.T)]
-    return [Column(*_parse(title), values, title.strip()) for title, values in zip(titles, table.T, strict=True)]
+    try:
+        said = [parse(title) for title in titles]
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return [Column(*said[i], table[:, i], title.strip()) for i, title in enumerate(titles)]
+
+
+def _spoilt(row: list[str], place: int) -> bool:
+    """Whether a line above the first one of numbers is one of numbers too, with some that are missing."""
+    if place == 1:
+        return any(_NUMBER.fullmatch(f) for f in row) or not any(units.known(f.strip(" ()[]")) for f in row)
+    # pandas writes 0, 1, 2 above columns that have no names, and nothing above its index
+    if not row[0].strip() and [f.strip() for f in row[1:]] == [str(i) for i in range(len(row) - 1)]:
+        return False
+    return all(_NUMBER.fullmatch(f) or _MISSING.fullmatch(f) for f in row)
+
+
+def _require_numbers_first(path: Path, number: int, rows: list[list[str]]) -> None:
+    """Refuses a first line that may be the numbers of the columns."""
+    first = [f.strip() for f in rows[0]]
+    counted = any(first == [str(i + start) for i in range(len(first))] for start in (0, 1))
+    whole = len(first) == 1 and any(row[0].strip().lstrip("+-").isdigit() for row in rows[1:])
+    if counted and len(rows) > 1 and not whole:
+        raise ConfigError(
+            f"{path}: line {number} ({', '.join(first[:3])}) may be the columns' numbers or the first samples; name "
+            "the columns in the first line"
+        )
+
+
+def _require_no_blanks(path: Path, numbers: list[int]) -> None:
+    """Refuses an empty line among the numbers: there may be one between all of them, from line ends written twice."""
+    steps = {after - before for before, after in itertools.pairwise(numbers)}
+    if len(steps) > 1:
+        line = next(a for a, b in itertools.pairwise(numbers) if b - a == max(steps)) + 1
+        raise ConfigError(
+            f"{path}: line {line} is empty or a remark among the numbers; fill what is missing, or take the line out"
+        )
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:
@@ -129,13 +129,16 @@ def _lines(path: Path) -> list[tuple[int, str]]:
     except UnicodeDecodeError:
         text = content.decode("latin-1")
     lines = [(i, line) for i, line in enumerate(re.split(r"\r\n|\r|\n", text), 1) if line.strip()]
-    remarks = [line for line in lines if line[1].lstrip().startswith("#")]
-    lines = [line for line in lines if not line[1].lstrip().startswith("#")]
-    if remarks and lines and _NUMBER.match(lines[0][1]):
+    remarks = [line for line in lines if line[1].lstrip().startswith("#") and not _SHEET_ERROR.match(line[1])]
+    lines = [line for line in lines if line not in remarks] if remarks else lines
+    before = [line for line in remarks if lines and line[0] < lines[0][0]]
+    if before and _NUMBER.match(lines[0][1]):
         # as numpy.savetxt writes headings: the last remark, if it has as many fields
-        number, heading = remarks[-1]
+        number, heading = before[-1]
         heading = heading.lstrip().lstrip("#")
-        if len(_split(heading, _separator([lines[0][1]]))) == len(_split(lines[0][1], _separator([lines[0][1]]))):
+        fields = _split(heading, _separator([lines[0][1]]))
+        names = not all(_NUMBER.fullmatch(f) or _MISSING.fullmatch(f) for f in fields)
+        if names and len(fields) == len(_split(lines[0][1], _separator([lines[0][1]]))):
             lines.insert(0, (number, heading))
     if not lines:
         raise ConfigError(f"{path}: cannot be read as traces: it is empty")
@@ -153,7 +156,10 @@ def _separator(texts: list[str]) -> str | None:
 def _split(text: str, separator: str | None) -> list[str]:
     if separator is None:
         return text.split()
-    return next(csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True), [])
+    try:
+        return next(csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True), [])
+    except csv.Error:
+        return [text]
 
 
 def _rows(path: Path, lines: list[tuple[int, str]]) -> tuple[list[int], list[list[str]]]:
@@ -172,7 +178,9 @@ def _rows(path: Path, lines: list[tuple[int, str]]) -> tuple[list[int], list[lis
     ):
         # a heading of one column may have spaces
         width = len(texts[1].split()) if len(texts) > 1 else 1
-        rows = [[texts[0].strip()] if width == 1 else texts[0].split(), *(t.split() for t in texts[1:])]
+        apart = re.split(r"\s{2,}", texts[0].strip())
+        heads = [texts[0].strip()] if width == 1 else apart if len(apart) == width else texts[0].split()
+        rows = [heads, *(t.split() for t in texts[1:])]
     elif any('"' in text for text in texts) or separator is None:
         rows = [_split(text, separator) for text in texts]
     else:
@@ -206,107 +214,3 @@ def _refuse_fields(path: Path, numbers: list[int], rows: list[list[str]], titles
                     "no number; clean the traces first, for example cut out what is missing"
                 )
     raise AssertionError("no field is wrong")
-
-
-def _parse(title: str) -> tuple[str, str | None]:
-    """Name and unit of "V (mV)", "V [mV]", "V / mV", "time_ms", "ms"."""
-    title = title.strip().strip("\"'").strip()
-    bracketed = re.fullmatch(r"(.*?)\s*(?:\(([^()]*)\)|\[([^\[\]]*)\]|/\s*([^/()\[\]]+))", title)
-    if bracketed:
-        unit = next(g for g in bracketed.groups()[1:] if g is not None).strip()
-        return bracketed[1].strip(), unit.removeprefix("in ").strip() or None
-    if units.known(title) and title not in ("V", "A", "v", "a", "s"):
-        return "", title
-    suffixed = re.fullmatch(r"(.*?)[\s_.,-]+(?:in[\s_])?([^\s_.,-]+)", title)
-    if suffixed and units.known(suffixed[2]):
-        name, unit = suffixed[1].strip(), suffixed[2]
-        # "cell_A" and "trial_s" are names
-        if len(unit) > 1 or _plain(name) in _TIME:
-            return name, unit
-    return title, None
-
-
-# --- time -------------------------------------------------------------------------------------------------------------
-
-
-def take_time(path: Path, columns: list[Column], told: bool) -> tuple[np.ndarray | None, list[Column], str]:
-    """Takes the time out of a table.
-
-    Args:
-        path: The file, for messages.
-        columns: Its columns.
-        told: Whether the sampling is told otherwise, so that an index may be left out.
-
-    Returns:
-        Time (ms) or None, the other columns, and what was understood.
-
-    Raises:
-        ConfigError: If a column may be time and does not say so, or time does not increase.
-    """
-    times = [c for c in columns if c.time_unit]
-    if len(times) > 1 and any(not np.array_equal(milliseconds(c), milliseconds(times[0])) for c in times[1:]):
-        names = ", ".join(repr(c.title) for c in times)
-        raise ConfigError(
-            f"{path}: has several time columns ({names}) that differ; write traces of other times to other files"
-        )
-    rest = [c for c in columns if not c.time_unit]
-    dropped = ""
-    for i, column in enumerate(list(rest)):
-        first = i == 0 and not times and len(columns) > 1 and _plain(column.name) not in _TIME | _INDEX
-        if len(columns) == 1 or not (column.like_time or column.named_time or (first and is_even(column.values))):
-            continue
-        steps = set(np.diff(column.values))
-        index = _plain(column.name) in _INDEX and steps == {1.0} and column.values[0] in (0, 1)
-        if index and (times or told) and len(rest) > 1:
-            rest.remove(column)
-            dropped = f"; index column {column.title!r} left out"
-        elif column.named_time or column.like_time or first:
-            called = f"column {column.title!r}" if column.name else "a column without a name"
-            raise ConfigError(
-                f"{path}: {called} looks like time and says no unit of time; name it time_ms, time_s or time_us"
-                + (
-                    ", or give --dt-ms if it is the number of the sample"
-                    if index
-                    else ", or another name if it is a trace"
-                )
-            )
-    if not times:
-        return None, rest, dropped
-    time_ms = milliseconds(times[0])
-    check_time(path, time_ms, times[0].title)
-    return time_ms, rest, f"time from column {times[0].title!r}{dropped}"
-
-
-def milliseconds(column: Column) -> np.ndarray:
-    """The times of a column of time (ms)."""
-    return column.values * units.factor(column.time_unit, "ms", column.title)
-
-
-def check_time(path: Path, time_ms: np.ndarray, title: str) -> None:
-    """Refuses times that do not increase, or have a gap.
-
-    Raises:
-        ConfigError: It names the row, counted from 1 below the heading.
-    """
-    if len(time_ms) < 2:
-        raise ConfigError(f"{path}: has {len(time_ms)} sample; expected a trace")
-    steps = np.diff(time_ms)
-    if (steps <= 0).any():
-        row = int(np.argmax(steps <= 0)) + 2
-        raise ConfigError(
-            f"{path}: {title!r} does not increase at row {row} ({time_ms[row - 2]:.10g} → {time_ms[row - 1]:.10g} ms); "
-            "write sweeps side by side as columns, and every time once"
-        )
-    middle = np.median(steps)
-    even = np.abs(steps - middle) <= 0.05 * middle
-    gaps = steps > 1.9 * middle
-    if even.mean() < 0.75:
-        # a variable step grows tenfold at most from one to the next (CVODE); what stands alone is a gap
-        before, after = np.r_[np.inf, steps[:-1]], np.r_[steps[1:], np.inf]
-        gaps = steps > 12 * np.maximum(np.maximum(before, after), middle)
-    if gaps.any():
-        row = int(np.argmax(gaps)) + 2
-        raise ConfigError(
-            f"{path}: {title!r} has a gap at row {row}: {steps[row - 2]:.6g} ms where samples are {middle:.6g} ms "
-            "apart; cut the recording there, or fill the gap"
-        )

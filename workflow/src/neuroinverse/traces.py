@@ -5,15 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from neuroinverse import trace_files, units
+from neuroinverse import trace_arrays, trace_columns, trace_files, units
 from neuroinverse.errors import ConfigError
 from neuroinverse.resampling import at_times
 
 TABLES, ARRAYS = (".csv", ".tsv", ".txt"), (".npy", ".h5", ".hdf5")
-# a membrane potential (mV) is not beyond, and not all of one this near to 0
-LARGEST_MV, SMALLEST_MV = 500.0, 0.5
-# attributes by which other programs say the sampling
-_RATES = ("dt", "rate", "sampling_rate", "sample_rate", "samplerate", "sampling_frequency", "fs", "sr", "interval")
+# a membrane potential (mV) is not beyond, half of its samples are not beyond, and not all of them are this near to 0
+LARGEST_MV, USUAL_MV, SMALLEST_MV = 500.0, 200.0, 0.5
+# samples of an estimator to one of a recording: more are no recording of the same
+COARSEST = 400
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,14 @@ def read_recording(
     Raises:
         ConfigError: If the input cannot be read, can be read in two ways, or does not cover what the estimator takes.
     """
+    for option, value in (("--scale", scale), ("--start-ms", start_ms), ("--dt-ms", dt_ms)):
+        if value is not None and not (np.isfinite(value) and (value > 0 or option == "--start-ms")):
+            raise ConfigError(f"{option} is {value:g}; expected a finite number{' above 0' * (option != '--start-ms')}")
     found = read_traces(path, signal, dataset, dt_ms is not None, unit, scale)
     n, dt, t0 = signal["shape"][0], signal["dt_ms"], signal["t0_ms"]
     samples = found.values.shape[1]
     given, said = found.time_ms, found.words
     if given is None:
-        if dt_ms is not None and not (np.isfinite(dt_ms) and dt_ms > 0):
-            raise ConfigError(f"--dt-ms is {dt_ms:g}; expected a time above 0")
         own = dt_ms or dt
         just = samples == n and abs(own / dt - 1) < 1e-6 and start_ms is None
         given = (t0 if just else start_ms or 0.0) + np.arange(samples) * own
@@ -88,6 +89,11 @@ def read_recording(
             given = given - given[0] + start_ms
         said += f"; {own:.6g} ms apart"
     _check_covered(path, signal, given, own, transposed=samples < n <= len(found.names))
+    if own > COARSEST * dt:
+        raise ConfigError(
+            f"{path}: has a sample every {own:.6g} ms, the estimator one every {dt:g} ms; is its time in another unit, "
+            "or --dt-ms? Expected a recording at a sampling of the same order"
+        )
     wanted = t0 + np.arange(n) * dt
     values, how = at_times(found.values, given, wanted) if samples > 1 else (found.values, "as they are")
     if signal["name"] == "voltage" and own > 5 * dt and own > 0.2:
@@ -147,12 +153,14 @@ def read_traces(
 
 
 def _of_table(path, signal, channels, told, unit, scale) -> Traces:
-    time_ms, columns, said = trace_files.take_time(path, trace_files.read_table(path), told)
+    time_ms, columns, said = trace_columns.take_time(path, trace_files.read_table(path), told)
     if not columns or len(columns) % channels:
         raise ConfigError(
             f"{path}: has {len(columns)} columns of samples; {signal['name']} has {channels} channel"
             f"{'s, each' if channels > 1 else ', each trace'} a column"
         )
+    for column in columns:
+        trace_columns.require_of(path, column, signal["unit"])
     factors = [scale * _factor(path, signal, c.unit, unit, f"column {c.title!r}") for c in columns]
     values = np.array([c.values * f for c, f in zip(columns, factors, strict=True)])
     if channels > 1:
@@ -169,25 +177,8 @@ def _of_table(path, signal, channels, told, unit, scale) -> Traces:
 
 
 def _of_array(path, signal, channels, dataset, told, unit, scale) -> Traces:
-    time_ms, stated, indices = None, None, None
-    try:
-        if path.suffix.lower() == ".npy":
-            array = np.load(path, allow_pickle=False)
-            if not isinstance(array, np.ndarray):
-                raise ConfigError(f"{path}: is an archive of several arrays (.npz); save one with numpy.save")
-        else:
-            import h5py
-
-            with h5py.File(path) as file:
-                stored = file[dataset or f"signals/{signal['name']}"]
-                if not isinstance(stored, h5py.Dataset):
-                    raise ConfigError(f"{path}: {stored.name} is a group; name the array in it with --dataset")
-                array, stated = stored[()], _text(stored.attrs.get("unit"))
-                time_ms, scale = _attributes(path, stored, signal, told, scale)
-                indices = file["index"][:] if "index" in file and not dataset else None
-    except (ValueError, KeyError, OSError, EOFError) as error:
-        raise ConfigError(f"{path}: cannot be read as traces ({error})") from error
-    array = np.asarray(array)
+    stored = trace_arrays.read_array(path, dataset or f"signals/{signal['name']}", told, scale)
+    array, stated, indices = stored.values, stored.unit, None if dataset else stored.index
     if array.dtype.kind not in "fiu":
         raise ConfigError(f"{path}: holds {array.dtype} values; expected real numbers")
     if array.dtype.kind in "iu" and scale == 1.0 and unit is None:
@@ -197,7 +188,7 @@ def _of_array(path, signal, channels, dataset, told, unit, scale) -> Traces:
         )
     array = array.astype(float)
     values = array[None] if array.ndim == (2 if channels > 1 else 1) else array
-    if values.ndim != (3 if values.shape[2:] == (channels,) else 2 if channels == 1 else 0) or not values.size:
+    if values.ndim != (3 if values.shape[2:] == (channels,) else 2 if channels == 1 else -1) or not values.size:
         raise ConfigError(
             f"{path}: holds an array of shape {array.shape}; expected (traces, time)"
             + (f", with {channels} channels (traces, time, {channels})" if channels > 1 else "")
@@ -205,40 +196,16 @@ def _of_array(path, signal, channels, dataset, told, unit, scale) -> Traces:
     if not np.isfinite(values).all():
         row = int(np.argmax(~np.isfinite(values.reshape(len(values), -1)).all(axis=1)))
         raise ConfigError(f"{path}: trace {row} holds values that are not finite; clean the traces first")
+    if values.ndim == 2 and len(values) > 1 and values.shape[1] > 2 and (np.diff(values[0]) > 0).all():
+        raise ConfigError(
+            f"{path}: its first row increases all along, as time does; give the traces alone, with --dt-ms and "
+            "--start-ms"
+        )
     values = values * scale * _factor(path, signal, stated, unit, signal["name"])
     names = [str(i) for i in (range(len(values)) if indices is None else indices)]
+    time_ms = None if stored.sampling is None else stored.sampling[1] + np.arange(values.shape[1]) * stored.sampling[0]
     said = stated or unit or f"{signal['unit']}, as none is stated"
     return Traces(names, values, time_ms, f"{_count(names)} ({said})")
-
-
-def _text(value) -> str | None:
-    return value.decode() if isinstance(value, bytes) else None if value is None else str(value)
-
-
-def _attributes(path: Path, stored, signal: dict, told: bool, scale: float) -> tuple[np.ndarray | None, float]:
-    """Times (ms) and scale that an array states in its attributes, as this project's do; None where it states no times.
-
-    Raises:
-        ConfigError: If it states a sampling or scale in another way, that cannot be told from its name.
-    """
-    names = {name.lower(): name for name in stored.attrs}
-    for name in ("conversion", "scale", "scale_factor", "gain", "offset", "add_offset"):
-        neutral = 0.0 if "offset" in name else 1.0
-        if name in names and scale == 1.0 and np.any(stored.attrs[names[name]] != neutral):
-            raise ConfigError(
-                f"{path}: {stored.name} has an attribute {names[name]} = {stored.attrs[names[name]]}; apply it to the "
-                "values, or give --scale"
-            )
-    if "dt_ms" in stored.attrs:
-        samples = stored.shape[-1] if len(stored.shape) == 1 else stored.shape[1]
-        return float(stored.attrs.get("t0_ms", 0.0)) + np.arange(samples) * float(stored.attrs["dt_ms"]), scale
-    for name in _RATES:
-        if name in names and not told:
-            raise ConfigError(
-                f"{path}: {stored.name} has an attribute {names[name]} = {stored.attrs[names[name]]}, and no dt_ms; "
-                "give --dt-ms, the sampling interval in ms"
-            )
-    return None, scale
 
 
 def _factor(path: Path, signal: dict, stated: str | None, told: str | None, what: str) -> float:
@@ -253,13 +220,14 @@ def _factor(path: Path, signal: dict, stated: str | None, told: str | None, what
 
 def _check_range(path: Path, signal: dict, values: np.ndarray) -> None:
     """Refuses membrane potentials that cannot be in the unit that they are taken for."""
-    if signal["name"] != "voltage" or signal["unit"] != "mV":
+    if signal["unit"] != "mV" or not ("voltage" in signal["name"] or signal["name"] in ("v", "vm", "V", "Vm")):
         return
-    largest = np.abs(values).reshape(len(values), -1).max(axis=1)
-    for name, top in enumerate(largest):
-        if top > LARGEST_MV or 0.01 < top < SMALLEST_MV:
+    sizes = np.abs(values).reshape(len(values), -1)
+    for trace, size in enumerate(sizes):
+        top = size.max()
+        if top > LARGEST_MV or np.median(size) > USUAL_MV or 0 < top < SMALLEST_MV:
             raise ConfigError(
-                f"{path}: trace {name} reaches {top:.4g} mV, read as it stands; no membrane potential does. Give its "
+                f"{path}: trace {trace} reaches {top:.4g} mV, read as it stands; no membrane potential does. Give its "
                 "unit in the file's heading, such as 'V (uV)', or with --unit, or a factor with --scale"
             )
 
