@@ -21,7 +21,7 @@ def folder(tmp_path_factory):
 def test_no_recording_is_read_otherwise(folder):
     seen = Counter()
 
-    @settings(max_examples=300, **COMMON)
+    @settings(max_examples=200, **COMMON)
     @given(drawn.inputs())
     def run(example):
         seen[drawn.outcome(example, folder)] += 1
