@@ -56,6 +56,10 @@ bench: setup ## benchmarks against peers, recorded in docs/records
 	$(BIN)/python benchmarks/mainen_firing.py
 	$(BIN)/python benchmarks/cells_throughput.py speed
 	$(BIN)/python benchmarks/cells_throughput.py profile
+	$(BIN)/python benchmarks/user_cells.py
+	$(BIN)/python benchmarks/fuzz.py
+	$(BIN)/python benchmarks/guard.py
+	$(BIN)/python benchmarks/neuron_9.py
 
 records: setup ## the figures of the docs, from finished results and benchmarks
 	$(BIN)/snakemake --profile profiles/local all results/izhikevich/demo/cnn/scaling.json \

@@ -1,0 +1,79 @@
+"""The suite under NEURON 9, in a fresh clone with an environment of its own.
+
+    python benchmarks/neuron_9.py        unit, contract and reference tests
+
+Everything is installed as pinned; then NEURON is replaced. hnn-core 0.6.1 says that it needs NEURON 8.2.7 or older:
+tests that fail in its own code, or for want of it, are counted as `failed_hnn_core`, all others as `failed_ours`.
+Tests that run Snakemake throughout (tests/workflow, tests/slurm) are left out: they take an hour and ask NEURON nothing
+more.
+"""
+
+import argparse
+import subprocess
+import tempfile
+import xml.etree.ElementTree as xml
+from pathlib import Path
+
+from neuroinverse.records import write_record
+
+ROOT = Path(__file__).parents[1]
+REQUIREMENTS = Path(__file__).with_name("requirements-neuron-9.txt").resolve()
+# pytest's own names of a test's outcome
+FAILED = ("failure", "error")
+FOLDERS = ("tests/unit", "tests/contract", "tests/reference")
+
+
+def install(clone: Path) -> Path:
+    """Clones the repository and installs it with NEURON 9; returns its interpreter."""
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    subprocess.run(["make", "setup"], cwd=clone, check=True)
+    folder = clone / ".venv" / "bin"
+    replace = [folder / "uv", "pip", "install", "--quiet", "--python", folder / "python", "--no-deps"]
+    subprocess.run([*replace, "--require-hashes", "-r", REQUIREMENTS], check=True)
+    return folder / "python"
+
+
+def outcomes(report: Path) -> dict[str, str | None]:
+    """What each test said when it failed, None where it passed; skipped ones are left out."""
+    found = {}
+    for case in xml.parse(report).iter("testcase"):
+        said = [child for child in case if child.tag in FAILED]
+        if case.find("skipped") is None:
+            name = f"{case.get('classname')}::{case.get('name')}"
+            found[name] = "\n".join(child.text or "" for child in said) if said else None
+    return found
+
+
+def is_hnn_core(said: str) -> bool:
+    """Whether a failure is hnn-core's: raised in its code, or by NEURON at its call."""
+    return "hnn_core/" in said or "nrnunit_use_legacy" in said
+
+
+def main() -> None:
+    """Runs the tests and writes docs/records/neuron_9.json."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("tests", nargs="*", help="only these, and no record")
+    tests = parser.parse_args().tests
+    with tempfile.TemporaryDirectory(prefix="neuron-9-") as folder:
+        clone, report = Path(folder) / "clone", Path(folder) / "report.xml"
+        python = install(clone)
+        options = ["-q", "-p", "no:cacheprovider", f"--junitxml={report}"]
+        subprocess.run([python, "-m", "pytest", *options, *(tests or FOLDERS)], cwd=clone)
+        found = outcomes(report)
+    failed = {name: said for name, said in found.items() if said is not None}
+    theirs = [name for name, said in failed.items() if is_hnn_core(said)]
+    for name, said in failed.items():
+        print(f"{'hnn-core' if name in theirs else 'ours'}: {name}: {said.strip().splitlines()[-1]}")
+    figures = {
+        "passed": len(found) - len(failed),
+        "failed": len(failed),
+        "failed_hnn_core": len(theirs),
+        "failed_ours": len(failed) - len(theirs),
+    }
+    print(figures)
+    if not tests:
+        write_record("neuron_9", "python benchmarks/neuron_9.py", figures)
+
+
+if __name__ == "__main__":
+    main()
