@@ -252,7 +252,7 @@ def differs(example: bytes, study) -> list[str]:
                 found.append("shard_size")
         elif "n" in dataset and (type(dataset["n"]) is not int or dataset["n"] < 1 or study.n(name) != dataset["n"]):
             found.append(f"n of {name}")
-    for name, estimator in said["estimators"].items():
+    for name, estimator in said.get("estimators", {}).items():
         if not NAME.match(name) or name in ("logs", "dataset", "shards"):
             found.append(f"the name {name}")
         folds, n = estimator["folds"], study.n(estimator.get("dataset", "train"))

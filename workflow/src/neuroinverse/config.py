@@ -106,6 +106,7 @@ def _load(path: Path, scale: str, master_seed: int, record: Record = nothing, al
         raise ConfigError(f"{path}: scale {scale!r} is unknown; there are {', '.join(content['scales'])}")
     content.setdefault("estimators", {})
     merged = _at_scale(content, scale, path)
+    schemas.validate(merged, "study.schema.json", f"{path} at scale {scale}")
     resolved = merged | {"estimators": _resolve_networks(merged["estimators"], f"{path} at scale {scale}")}
     # what a network leaves open, the study has to say
     schemas.validate(resolved, "study.schema.json", f"{path} at scale {scale}")
@@ -121,9 +122,8 @@ def _load(path: Path, scale: str, master_seed: int, record: Record = nothing, al
         raise ConfigError(f"{path} at scale {scale}: {error}") from error
     searches = _take_searches(resolved["estimators"], f"{path} at scale {scale}")
     extras = _take_extras(resolved["estimators"])
-    scaled = [name for name, estimator in resolved["estimators"].items() if "scaling" in estimator]
-    for name, n in (_paper_sizes(_at_scale(content, "paper", path)) if scaled else {}).items():
-        if name in scaled:
+    for name, n in _paper_sizes(content, path).items():
+        if "scaling" in resolved["estimators"].get(name, {}):
             extras.setdefault(name, {})["paper_size"] = n
     for name, extra in extras.items():
         if "cross" in extra:
@@ -141,17 +141,15 @@ def _load(path: Path, scale: str, master_seed: int, record: Record = nothing, al
 
 
 def _at_scale(content: Mapping, scale: str, path: Path) -> dict:
-    """A study with the settings of a scale in it, as its schema says.
+    """A study with the settings of a scale in it.
 
     Raises:
-        ConfigError: If they are not.
+        ConfigError: If the scale leaves out what is not there.
     """
     try:
-        merged = _merge(content, content["scales"][scale], f"scales.{scale}")
+        return _merge(content, content["scales"][scale], f"scales.{scale}")
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
-    schemas.validate(merged, "study.schema.json", f"{path} at scale {scale}")
-    return merged
 
 
 def _require_datasets(settings: Mapping) -> None:
@@ -218,10 +216,24 @@ def _take_extras(estimators: dict) -> dict[str, dict]:
     return {name: found for name, found in extras.items() if found}
 
 
-def _paper_sizes(paper: Mapping) -> dict[str, int]:
-    """By estimator of the scale paper the size of the dataset that it is trained on, where it is a number."""
-    datasets = {name: paper["datasets"].get(e.get("dataset", "train"), {}) for name, e in paper["estimators"].items()}
-    return {name: dataset["n"] for name, dataset in datasets.items() if "n" in dataset}
+def _paper_sizes(content: Mapping, path: Path) -> dict[str, int]:
+    """By estimator of the scale paper the size of the dataset that it is trained on, where it is a number.
+
+    Another scale than the one that is read: what is wrong with it is said when it is read.
+    """
+    paper, sizes = _at_scale(content, "paper", path), {}
+    estimators, datasets = (_section(paper, key) for key in ("estimators", "datasets"))
+    for name in estimators:
+        n = _section(datasets, str(_section(estimators, name).get("dataset", "train"))).get("n")
+        if isinstance(n, int):
+            sizes[name] = n
+    return sizes
+
+
+def _section(content: Mapping, key: str) -> Mapping:
+    """A section; an empty one where there is something else."""
+    found = content.get(key)
+    return found if isinstance(found, Mapping) else {}
 
 
 def _load_others(names: list[str], scale: str, master_seed: int, record: Record, where: str) -> tuple[Study, ...]:
