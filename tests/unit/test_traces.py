@@ -77,6 +77,15 @@ def test_times_that_do_not_serve_name_the_row(tmp_path, time, words):
     refused(tmp_path, table("time_ms,V", time), *words)
 
 
+def test_rounded_times_are_the_even_ones_that_they_are_of(tmp_path):
+    """0.025 ms written with two decimals: 0.02, 0.05, 0.08, 0.10."""
+    signal, time = SIGNAL | {"dt_ms": 0.025, "shape": [2000]}, np.arange(2100) * 0.025
+    values = -60 + 10 * np.sin(2 * time)
+    found = read(tmp_path, table("time_ms,V", [f"{t:.2f}" for t in time], values), signal=signal)
+    # of the rounded times: 20 mV/ms in 0.005 ms
+    np.testing.assert_allclose(found, values[:2000], atol=0.045)
+
+
 def test_uneven_times_are_interpolated_on_themselves(tmp_path):
     """As NEURON's variable step gives them. The values are the times."""
     time = [0, 0.001, 0.002, 0.003, 1, 3]
@@ -103,6 +112,20 @@ def test_uneven_times_are_interpolated_on_themselves(tmp_path):
         ("time_ms,V,V\n" + "".join(f"{t},1,2\n" for t in RAMP), ["several columns are called 'V'"]),
         ("time_ms,I (nA)\n0,1\n0.5,1\n", ["'nA'", "expected mV"]),
         ("time_ms,V (furlong)\n0,1\n0.5,1\n", ["'furlong'", "expected mV"]),
+        (table("time_ms,I,V", RAMP, [f"1,{v}" for v in TRACE]), ["'I' is named as another quantity", "delete"]),
+        (table("sweep,time_ms,V", [1] * 6, [f"{t},{v}" for t, v in zip(RAMP, TRACE, strict=True)]), ["which sweep"]),
+        (table("time_ms,layer_V", RAMP), ["'layer (V)'"]),
+        (table("time_ms (s),V", RAMP), ["two units"]),
+        (table("V,tvec", TRACE, RAMP), ["'tvec' looks like time"]),
+        (table("tvec,V", [0, 0.1, 0.3, 0.6, 1, 4]), ["'tvec' looks like time"]),
+        (table("0,1", TRACE), ["line 1 (0, 1) may be"]),
+        ("0\n" + "\n".join(map(str, TRACE)), ["line 1 (0) may be"]),
+        ("V\n-65\n\n-64\n-60\n", ["line 3 is empty"]),
+        ("V\n\n-65\n-64\n-60\n", ["line 2 is empty"]),
+        ("V\n#N/A\n-65\n-64\n-60\n", ["line 2", "'#N/A'"]),
+        ("nan\n-65\n-64\n-60\n", ["line 1", "'nan'"]),
+        ('time_ms,V\n"0,0","-65,3"\n', ["line 2", "decimal points"]),
+        (table("time_s,V", np.multiply(RAMP, 1)), ["every 500 ms", "another unit"]),
     ],
 )
 def test_tables_that_are_refused(tmp_path, text, words):
@@ -118,6 +141,15 @@ def test_tables_that_are_refused(tmp_path, text, words):
         "# of cell 3\n" + table("time_ms,V", RAMP) + "\n\n",
         "# time_ms,V\n" + "\n".join(f"{t},{v}" for t, v in zip(RAMP, TRACE, strict=True)),
         table("time,V", RAMP).replace("time,V\n", "time,V\nms,mV\n"),
+        table("time,V", RAMP).replace("time,V\n", "time,V\nms,\n"),
+        table("time (ms)   Vm (mV)", RAMP, separator="   "),
+        table("simulation time (ms),V", RAMP),
+        table("time_ms,soma(0.5).v", RAMP),
+        table("time_ms,soma(0.5)", RAMP),
+        table("time_ms,mV soma", RAMP),
+        table("time_ms,V_V", RAMP, [f"{v / 1e3:.6f}" for v in TRACE]),
+        table("time_ms,V [V] soma", RAMP, [f"{v / 1e3:.6f}" for v in TRACE]),
+        table("time_ms,V", RAMP).replace("\n", "\r\r\n"),
         table("time_ms,V", RAMP).replace("\n", "\r\n"),
         table("time_ms,V", RAMP).replace("\n", ",\n"),
         "\ufeff" + table("time_ms,V", RAMP),
@@ -126,7 +158,7 @@ def test_tables_that_are_refused(tmp_path, text, words):
     ],
 )
 def test_dialects(tmp_path, text):
-    assert read(tmp_path, text).tolist() == TRACE
+    np.testing.assert_allclose(read(tmp_path, text), TRACE, rtol=1e-14)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +180,7 @@ def test_units_are_converted(tmp_path, unit, factor):
     np.testing.assert_allclose(units.factor(unit, "mV", "x"), 1 / factor, rtol=1e-15)
 
 
-@pytest.mark.parametrize("factor", [1e-3, 1e3, 37.0])
+@pytest.mark.parametrize("factor", [1e-3, 1e3, 37.0, 5.0])
 def test_values_that_are_no_membrane_potential_are_refused(tmp_path, factor):
     refused(tmp_path, table("time_ms,V", RAMP, np.multiply(TRACE, factor)), "no membrane potential does", "--unit")
 
@@ -219,6 +251,7 @@ def test_arrays(tmp_path):
         ("objects", np.array([[1, None]]), {}, "cannot be read as traces"),
         ("text", np.array(["a"]), {}, "expected real numbers"),
         ("none", np.float64(1.0), {}, "expected (traces, time)"),
+        ("timed", np.array([RAMP, TRACE]), {}, "first row increases"),
         ("columns", np.zeros((1000, 2)), {}, "transposed"),
     ]:
         np.save(tmp_path / f"{name}.npy", array)
@@ -242,8 +275,22 @@ def test_attributes_of_arrays(tmp_path):
         file["raw"].attrs["conversion"] = 0.1
         file["shifted"] = [TRACE]
         file["shifted"].attrs["offset"] = -70.0
+        file["micro"] = np.multiply([TRACE], 1e3)
+        file["micro"].attrs["units"] = "uV"
+        file["beside/data"] = TRACE
+        file["beside/timestamps"] = RAMP
+        file["group/data"] = TRACE
+        file["group"].attrs["sampling_rate_hz"] = 2000.0
+        file["dated"] = TRACE
+        file["dated"].attrs.update(dt_ms=-1.0)
     np.testing.assert_allclose(read_at_sampling(path, SIGNAL, dataset="v")[1], [TRACE])
+    np.testing.assert_allclose(read_at_sampling(path, SIGNAL, dataset="micro")[1], [TRACE])
+    assert read_at_sampling(path, SIGNAL, dataset="beside/data", dt_ms=0.5)[1].tolist() == [TRACE]
     for dataset, word in (
+        ("beside/data", "/beside has timestamps"),
+        ("group/data", "/group has sampling_rate_hz"),
+        ("dated", "dt_ms = -1"),
+        ("nothing", "--dataset: beside/data, beside/timestamps"),
         ("rate", "--dt-ms"),
         ("raw", "conversion = 0.1"),
         ("shifted", "offset = -70"),
@@ -261,3 +308,27 @@ def test_what_was_understood_is_said(tmp_path, capsys):
         assert part in words, words
     observed = read_observation(path, SIGNAL)
     assert observed.shape == (1, 6) and "the first, 'a', is the observation" in capsys.readouterr().err
+
+
+def test_a_recording_that_begins_within_a_sample_is_read_from_there(tmp_path):
+    """Times at the middle of samples: the first is held, and nothing moves."""
+    signal, time = SIGNAL | {"dt_ms": 0.05, "shape": [400]}, (np.arange(2000) + 0.4) * 0.01
+    np.save(tmp_path / "x.npy", -60 + 10 * np.sin(time))
+    found = read_at_sampling(tmp_path / "x.npy", signal, dt_ms=0.01, start_ms=0.004)[1][0]
+    np.testing.assert_allclose(found, -60 + 10 * np.sin(np.arange(400) * 0.05), atol=0.3)
+    np.testing.assert_allclose(found[20:-20], -60 + 10 * np.sin(np.arange(20, 380) * 0.05), atol=0.05)
+
+
+def test_a_signal_of_another_name_is_a_membrane_potential_too(tmp_path):
+    """The Hodgkin-Huxley point neuron's is soma_voltage."""
+    volts = table("time_ms,V", RAMP, np.multiply(TRACE, 1e-3))
+    refused(tmp_path, volts, "no membrane potential does", signal=SIGNAL | {"name": "soma_voltage"})
+    assert read(tmp_path, volts, signal=SIGNAL | {"name": "lfp"})[0] == -0.065
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("scale", np.nan), ("scale", 0.0), ("start_ms", np.inf), ("dt_ms", -1.0)]
+)
+def test_options_that_are_no_numbers_of_their_kind(tmp_path, option, value):
+    with pytest.raises(ConfigError, match=f"--{option.replace('_', '-')} is"):
+        read_recording(_written(tmp_path, "\n".join(map(str, TRACE))), SIGNAL, **{option: value})

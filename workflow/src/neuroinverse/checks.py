@@ -165,12 +165,12 @@ def _check_signal(study, name: str, estimator: Mapping) -> Signal:
 def _check_observation(study, name: str, signal: Signal) -> None:
     """Reads the recording that a posterior is asked about, before a network is trained for it."""
     file = observation_file(study, name) if study.is_posterior(name) else None
-    if file is None or file.suffix == ".h5":
-        # HDF5 may be one of this project's, which a run makes
-        return
     from neuroinverse.estimators.modelfile import signal_table
+    from neuroinverse.shards import is_dataset
     from neuroinverse.traces import read_recording
 
+    if file is None or is_dataset(file):
+        return
     try:
         read_recording(file, signal_table(signal))
     except NeuroinverseError as error:

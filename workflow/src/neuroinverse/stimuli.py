@@ -114,7 +114,7 @@ def from_file(t, path, column=None, dt_ms=None, start_ms=None, unit=None):
     Raises:
         ConfigError: If the file is missing, holds no such numbers, or does not fit the protocol.
     """
-    from neuroinverse import trace_columns, trace_files
+    from neuroinverse import trace_columns, trace_files, units
 
     file, dt = Path(path), float(t[1] - t[0]) if len(t) > 1 else 1.0
     if not file.is_file():
@@ -134,13 +134,14 @@ def from_file(t, path, column=None, dt_ms=None, start_ms=None, unit=None):
                 chosen = values[0]
             else:
                 chosen = _chosen(file, columns, column)
+                trace_columns.require_no_time(file, chosen, len(columns))
             if times:
                 time_ms = trace_columns.milliseconds(times[0])
                 trace_columns.check_time(file, time_ms, times[0].title)
         except ConfigError as error:
             raise ConfigError(f"stimulus file {error}") from error
         wave = chosen.values
-        if chosen.unit and unit and chosen.unit != unit:
+        if chosen.unit and unit and chosen.unit != unit and units.known(chosen.unit) != (units.known(unit) or ""):
             raise ConfigError(
                 f"stimulus file {file}: column {chosen.title!r} is in {chosen.unit}, the stimulus in {unit}; convert it"
             )

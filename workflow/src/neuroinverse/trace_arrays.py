@@ -13,8 +13,8 @@ _RATE = re.compile(
     r"(.*_)?(dt|fs|sr|sample_?rate|sampling_?rate|rate|sampling_?frequency|frequency|interval|period)(_.*)?"
 )
 _SCALES = {
-    "conversion": 1.0, "scale": 1.0, "scale_factor": 1.0, "scaling": 1.0, "gain": 1.0, "resolution": 1.0,
-    "bit_volts": 1.0, "offset": 0.0, "add_offset": 0.0,
+    "conversion": 1.0, "scale": 1.0, "scale_factor": 1.0, "scaling": 1.0, "gain": 1.0, "bit_volts": 1.0, "offset": 0.0,
+    "add_offset": 0.0,
 }  # fmt: skip
 # arrays beside one that are its times
 _TIMES = {"time", "times", "t", "timestamps", "time_ms", "time_s", "starting_time"}

@@ -152,6 +152,20 @@ def require_of(path: Path, column: Column, signal_unit: str) -> None:
         )
 
 
+def require_no_time(path: Path, column: Column, columns: int) -> None:
+    """Refuses a column that was chosen by name or number, and is time.
+
+    Raises:
+        ConfigError: If it is.
+    """
+    nameless = columns > 1 and plain(column.name) in _INDEX and is_even(column.values)
+    if column.time_unit or column.named_time or nameless:
+        raise ConfigError(
+            f"{path}: column {column.title!r} is time, or increases evenly as time does and has no name; choose "
+            "another, or name it in the first line"
+        )
+
+
 def take_time(path: Path, columns: list[Column], told: bool) -> tuple[np.ndarray | None, list[Column], str]:
     """Takes the time out of a table.
 
@@ -198,12 +212,27 @@ def take_time(path: Path, columns: list[Column], told: bool) -> tuple[np.ndarray
     if not times:
         return None, rest, dropped
     check_time(path, first, times[0].title)
-    return first, rest, f"time from column {times[0].title!r}{dropped}"
+    rounded = "" if unrounded(times[0].values) is times[0].values else ", rounded ones of an even sampling"
+    return first, rest, f"time from column {times[0].title!r}{rounded}{dropped}"
 
 
 def milliseconds(column: Column) -> np.ndarray:
     """The times of a column of time (ms)."""
-    return column.values * units.factor(column.time_unit, "ms", column.title)
+    return unrounded(column.values) * units.factor(column.time_unit, "ms", column.title)
+
+
+def unrounded(times: np.ndarray) -> np.ndarray:
+    """The even times that rounded ones are of, such as 0, 0.03, 0.05, 0.08 of 0.025; others as they are."""
+    steps = np.diff(times)
+    if len(times) < 10 or (steps <= 0).any() or np.ptp(steps) < 0.01 * steps.mean():
+        return times
+    for decimals in range(7):
+        scaled = times * 10.0**decimals
+        if np.abs(scaled - np.round(scaled)).max() < 1e-5:
+            counts = np.arange(len(times))
+            even = np.polyval(np.polyfit(counts, times, 1), counts)
+            return even if np.abs(even - times).max() < 0.75 * 10.0**-decimals else times
+    return times
 
 
 def check_time(path: Path, time_ms: np.ndarray, title: str) -> None:

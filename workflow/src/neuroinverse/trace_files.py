@@ -171,11 +171,7 @@ def _rows(path: Path, lines: list[tuple[int, str]]) -> tuple[list[int], list[lis
             f"{path}: has decimal commas (line {next(n for n, t in lines if re.search(r'[0-9],[0-9]', t))}); write "
             "decimal points, and commas between columns"
         )
-    if (
-        separator is None
-        and any(re.fullmatch(r"\s*\S+(\s\S+)*\s*", t) for t in texts[:1])
-        and not _NUMBER.match(texts[0])
-    ):
+    if separator is None and not _NUMBER.match(texts[0]):
         # a heading of one column may have spaces
         width = len(texts[1].split()) if len(texts) > 1 else 1
         apart = re.split(r"\s{2,}", texts[0].strip())
@@ -209,8 +205,9 @@ def _refuse_fields(path: Path, numbers: list[int], rows: list[list[str]], titles
         for i, field in enumerate(row):
             if not _NUMBER.fullmatch(field) or not np.isfinite(float(field)):
                 column = f"column {titles[i].strip()!r}" if titles else f"column {i + 1}"
+                commas = "; write decimal points" if re.fullmatch(r"\s*[-+]?\d*,\d+\s*", field) else ""
                 raise ConfigError(
                     f"{path}: cannot be read as traces: line {number}, {column}: {field.strip()!r} is not finite, or "
-                    "no number; clean the traces first, for example cut out what is missing"
+                    f"no number{commas}; clean the traces first, for example cut out what is missing"
                 )
     raise AssertionError("no field is wrong")

@@ -57,7 +57,14 @@ def factor(given: str, wanted: str, where: str) -> float:
     if given.strip() == wanted:
         return 1.0
     one, other = known(given), known(wanted)
-    if one is None or other is None or one[0] != other[0]:
-        raise ConfigError(f"{where} is in {given!r}; expected {wanted}, or a unit that converts into it. Convert it")
+    if one is None:
+        raise ConfigError(
+            f"{where} is in {given!r}, which is no unit known here; expected {wanted}, or a unit that converts into "
+            "it: correct the unit, or what stands in its place"
+        )
+    if other is None or one[0] != other[0]:
+        raise ConfigError(
+            f"{where} is in {given!r}; expected {wanted}, or a unit that converts into it. Convert it, or leave it out"
+        )
     # exact for powers of ten: 1e-3 / 1e-6 is not
     return float(f"{one[1] / other[1]:.12g}")
