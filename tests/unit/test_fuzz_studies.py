@@ -1,14 +1,10 @@
 """Some hundreds of generated study files: none ends in a traceback, none is accepted although it is wrong."""
 
-import importlib.util
 from collections import Counter
-from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, settings
 
-SPEC = importlib.util.spec_from_file_location("fuzz_studies", Path(__file__).parents[1] / "fuzz" / "studies.py")
-studies = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(studies)
+import studies
 
 
 def test_generated_studies_are_read_right_or_refused(tmp_path):
