@@ -201,7 +201,6 @@ MISTAKES = [
         put("datasets", {"shard_size": 1, "train": {"n": 200_000}, "calibration": {"n": 9}, "test": {"n": 9}}),
         ["datasets.train", "200000 files", "raise datasets.shard_size"],
     ),
-    ("calibration that gives no interval", put("datasets.calibration.n", 8), ["datasets.calibration.n", "8", "90 %"]),
     ("stimulus reversed", put("protocol.stimulus.stop_ms", 5), ["protocol.stimulus", "start_ms 6", "stop_ms 5"]),
     (
         "stimulus after the end",

@@ -15,8 +15,6 @@ from neuroinverse.simulators.base import Signal, stimuli
 MOST_STEPS = 1e8
 # of one dataset: names have five digits, and file systems mind more
 MOST_SHARDS = 100_000
-# simulations that an interval of 90 % takes: the rank of conformal prediction must not lie beyond them
-LEAST_CALIBRATION = 9
 
 
 def check_study(study) -> None:
@@ -178,11 +176,6 @@ def _check_observation(study, name: str, signal: Signal) -> None:
 
 
 def _check_sizes(study, name: str, estimator: Mapping) -> None:
-    if not study.is_posterior(name) and study.n("calibration") < LEAST_CALIBRATION:
-        raise ConfigError(
-            f"datasets.calibration.n: {study.n('calibration')} simulations give no interval of 90 %, which reports "
-            f"and predict state; {LEAST_CALIBRATION} or more do"
-        )
     dataset, scaling = study.training_dataset(name), estimator.get("scaling", ())
     if scaling and study.sampling(dataset)[1]:
         raise ConfigError(

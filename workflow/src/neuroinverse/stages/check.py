@@ -6,6 +6,9 @@ from neuroinverse.config import load_study, master_seed
 from neuroinverse.estimators.architecture import complete, layer_shapes
 from neuroinverse.simulators import describe
 
+# residuals of fewer simulations have no quantile of 90 % (conformal prediction)
+LEAST_CALIBRATION = 9
+
 
 def run(study: str, scale: str = "demo") -> None:
     """Checks a study and prints its prior, sizes and networks.
@@ -24,6 +27,7 @@ def run(study: str, scale: str = "demo") -> None:
         words = ["" if sampling is None else f", {sampling['kind']}"]
         words += [f", {p.name} {p.low:g} to {p.high:g} {p.unit}" for p in _other(checked, dataset)]
         words += ["" if dataset in checked.report_datasets else ", not for the report"]
+        words += [", too few for intervals of 90 %" if dataset == "calibration" and n < LEAST_CALIBRATION else ""]
         size = f"{n} simulations in {shards} shards, {checked.megabytes(dataset):.0f} MB"
         print(f"  {dataset}: {size}{''.join(words)}")
     for name in checked.estimators:
