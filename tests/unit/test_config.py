@@ -195,6 +195,7 @@ MISTAKES = [
     ("a text without quotes", put("parameters.0.unit", 1), ["parameters.0.unit", 'write "1", in quotes']),
     ("an empty section", put("protocol", None), ["protocol", "nothing is given", "remove the line"]),
     ("an empty scale", put("scales.demo", None), ["scales.demo", "nothing is given"]),
+    ("a scale without estimators", put("scales.demo", {"estimators": None}), ["missing 'estimators'"]),
     ("too many steps", put("protocol.dt_ms", 1e-9), ["protocol", "1.52e+11 steps", "make dt_ms longer"]),
     (
         "too many files",

@@ -106,6 +106,8 @@ def _load(path: Path, scale: str, master_seed: int, record: Record = nothing, al
         raise ConfigError(f"{path}: scale {scale!r} is unknown; there are {', '.join(content['scales'])}")
     content.setdefault("estimators", {})
     merged = _at_scale(content, scale, path)
+    # a scale may leave them all out
+    merged.setdefault("estimators", {})
     schemas.validate(merged, "study.schema.json", f"{path} at scale {scale}")
     resolved = merged | {"estimators": _resolve_networks(merged["estimators"], f"{path} at scale {scale}")}
     # what a network leaves open, the study has to say

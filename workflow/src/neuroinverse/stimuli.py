@@ -4,6 +4,8 @@ Every waveform is sampled at dt and starts at t = 0. Published stimuli are dimen
 amplitude; the table of "reset + chirp" is that of the 2019 CNN regression of neuron physiology.
 """
 
+import inspect
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -234,6 +236,8 @@ WAVEFORMS = {
     "ou_noise": ou_noise,
     "from_file": from_file,
 }
+# arguments that are no numbers
+WORDS = ("path", "column", "unit", "variant")
 
 
 def waveform(stimulus: Mapping, n_samples: int, dt_ms: float, master_seed: int = 0) -> np.ndarray:
@@ -255,11 +259,15 @@ def waveform(stimulus: Mapping, n_samples: int, dt_ms: float, master_seed: int =
     kind = stimulus["kind"]
     if kind not in WAVEFORMS:
         raise ConfigError(f"stimulus kind {kind!r} is unknown; known: {', '.join(WAVEFORMS)}")
+    for name, value in arguments.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if name in inspect.signature(WAVEFORMS[kind]).parameters and name not in WORDS and not number:
+            raise ConfigError(f"stimulus {kind}: {name} is {value!r}; expected a number")
     if kind == "from_file":
         arguments["unit"] = stimulus.get("unit")
     if kind == "ou_noise":
         arguments["master_seed"] = master_seed
-    if kind == "reset_chirp" and arguments.get("variant", "460ms") not in RESET_CHIRP_VARIANTS:
+    if kind == "reset_chirp" and arguments.get("variant", "460ms") not in list(RESET_CHIRP_VARIANTS):
         raise ConfigError(
             f"stimulus variant {arguments['variant']!r} is unknown; known: {', '.join(RESET_CHIRP_VARIANTS)}"
         )
