@@ -141,7 +141,8 @@ def from_file(t, path, column=None, dt_ms=None, start_ms=None, unit=None):
                 time_ms = trace_columns.milliseconds(times[0])
                 trace_columns.check_time(file, time_ms, times[0].title)
         except ConfigError as error:
-            raise ConfigError(f"stimulus file {error}") from error
+            more = "; or say which column the stimulus is with column:" if "looks like time" in str(error) else ""
+            raise ConfigError(f"stimulus file {error}{more}") from error
         wave = chosen.values
         if chosen.unit and unit and chosen.unit != unit and units.known(chosen.unit) != (units.known(unit) or ""):
             raise ConfigError(
@@ -273,6 +274,9 @@ def waveform(stimulus: Mapping, n_samples: int, dt_ms: float, master_seed: int =
         )
     t = np.arange(n_samples) * dt_ms
     try:
-        return stimulus["amplitude"] * WAVEFORMS[kind](t, **arguments)
+        wave = stimulus["amplitude"] * WAVEFORMS[kind](t, **arguments)
     except TypeError as error:
         raise ConfigError(f"stimulus {kind}: {error}; see neuroinverse.stimuli.{kind}") from error
+    if not np.isfinite(wave).all():
+        raise ConfigError(f"stimulus {kind}: is not finite; correct its keys, which are {dict(stimulus)}")
+    return wave

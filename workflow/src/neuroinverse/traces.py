@@ -67,9 +67,13 @@ def read_recording(
     Raises:
         ConfigError: If the input cannot be read, can be read in two ways, or does not cover what the estimator takes.
     """
-    for option, value in (("--scale", scale), ("--start-ms", start_ms), ("--dt-ms", dt_ms)):
-        if value is not None and not (np.isfinite(value) and (value > 0 or option == "--start-ms")):
-            raise ConfigError(f"{option} is {value:g}; expected a finite number{' above 0' * (option != '--start-ms')}")
+    for option, value, right, expected in (
+        ("--scale", scale, scale != 0, "finite number other than 0"),
+        ("--start-ms", start_ms, True, "finite number"),
+        ("--dt-ms", dt_ms, (dt_ms or 0) > 0, "time above 0"),
+    ):
+        if value is not None and not (right and np.isfinite(value)):
+            raise ConfigError(f"{option} is {value:g}; expected a {expected}")
     found = read_traces(path, signal, dataset, dt_ms is not None, unit, scale)
     n, dt, t0 = signal["shape"][0], signal["dt_ms"], signal["t0_ms"]
     samples = found.values.shape[1]
@@ -78,7 +82,9 @@ def read_recording(
         own = dt_ms or dt
         just = samples == n and abs(own / dt - 1) < 1e-6 and start_ms is None
         given = (t0 if just else start_ms or 0.0) + np.arange(samples) * own
-        said += f"; {own:g} ms apart" + (" (as the estimator's: the file does not say)" if dt_ms is None else "")
+        said += f"; {own:g} ms apart" + (
+            " (as the estimator's: the file does not say; --dt-ms if not)" if dt_ms is None else ""
+        )
     else:
         own = float(np.median(np.diff(given))) if samples > 1 else dt
         if dt_ms is not None and abs(dt_ms / own - 1) > 0.01:
@@ -96,7 +102,7 @@ def read_recording(
         )
     wanted = t0 + np.arange(n) * dt
     values, how = at_times(found.values, given, wanted) if samples > 1 else (found.values, "as they are")
-    if signal["name"] == "voltage" and own > 5 * dt and own > 0.2:
+    if _is_membrane(signal) and own > 5 * dt and own > 0.2:
         said += f"; WARNING: {1 / own:.3g} kHz is coarse for spikes, the training had {1 / dt:.3g} kHz"
     said += f", {samples} samples from {given[0]:.6g} ms; {n} samples at {dt:g} ms from {t0:g} ms taken, {how}"
     return replace(found, values=values, time_ms=wanted, words=said)
@@ -196,7 +202,8 @@ def _of_array(path, signal, channels, dataset, told, unit, scale) -> Traces:
     if not np.isfinite(values).all():
         row = int(np.argmax(~np.isfinite(values.reshape(len(values), -1)).all(axis=1)))
         raise ConfigError(f"{path}: trace {row} holds values that are not finite; clean the traces first")
-    if values.ndim == 2 and len(values) > 1 and values.shape[1] > 2 and (np.diff(values[0]) > 0).all():
+    untimed = stored.sampling is None and values.ndim == 2 and len(values) > 1
+    if untimed and values.shape[1] > 2 and (np.diff(values[0]) > 0).all():
         raise ConfigError(
             f"{path}: its first row increases all along, as time does; give the traces alone, with --dt-ms and "
             "--start-ms"
@@ -220,7 +227,7 @@ def _factor(path: Path, signal: dict, stated: str | None, told: str | None, what
 
 def _check_range(path: Path, signal: dict, values: np.ndarray) -> None:
     """Refuses membrane potentials that cannot be in the unit that they are taken for."""
-    if signal["unit"] != "mV" or not ("voltage" in signal["name"] or signal["name"] in ("v", "vm", "V", "Vm")):
+    if not _is_membrane(signal):
         return
     sizes = np.abs(values).reshape(len(values), -1)
     for trace, size in enumerate(sizes):
@@ -230,6 +237,11 @@ def _check_range(path: Path, signal: dict, values: np.ndarray) -> None:
                 f"{path}: trace {trace} reaches {top:.4g} mV, read as it stands; no membrane potential does. Give its "
                 "unit in the file's heading, such as 'V (uV)', or with --unit, or a factor with --scale"
             )
+
+
+def _is_membrane(signal: dict) -> bool:
+    name = signal["name"].lower()
+    return signal["unit"] == "mV" and ("voltage" in name or name in ("v", "vm"))
 
 
 def _count(names: list[str]) -> str:
