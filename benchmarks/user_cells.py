@@ -29,7 +29,7 @@ import yaml
 from neuroinverse.config import load_study
 from neuroinverse.errors import NeuroinverseError
 from neuroinverse.guard import examine
-from neuroinverse.provenance import digest
+from neuroinverse.provenance import cores, digest
 from neuroinverse.records import write_record
 from neuroinverse.simulators import make_simulator
 from neuroinverse.simulators.cable_cell import standing_cell
@@ -217,7 +217,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         fetch(Path(folder))
         # a process for each: NEURON keeps mechanisms and templates for good
-        with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:
+        with ProcessPoolExecutor(cores(), get_context("spawn"), max_tasks_per_child=1) as pool:
             for name, found in zip(names, pool.map(measure, names, [Path(folder)] * len(names)), strict=True):
                 print(name, found, flush=True)
                 figures |= {f"{name}_{key}": value for key, value in found.items()}
@@ -225,8 +225,8 @@ def main() -> None:
     for key in ("loaded", "guard_passed"):
         totals[key] = sum(value for name, value in figures.items() if name.endswith(f"_{key}"))
     totals["refused"] = totals["cells"] - totals["loaded"]
-    errors = [value for name, value in figures.items() if name.endswith("_area_error_percent")]
-    totals["area_error_percent_largest"] = max(errors)
+    errors = [value for name, value in figures.items() if name.endswith("_area_error_percent") and value != ""]
+    totals["area_error_percent_largest"] = max(errors, default="")
     print(totals)
     if len(names) == len(TEMPLATES) + len(MORPHOLOGIES):
         write_record("user_cells", "python benchmarks/user_cells.py", totals | figures)
