@@ -199,7 +199,7 @@ def _table(draw: random.Random, recording: _Recording, seed: int, suffix: str, d
     names = draw.sample(NAMES, recording.traces * recording.channels)
     of_time = damage in OF_TIME or damage in ("time_unsaid", "uneven_unsaid", "dt_against", "numbered", "no_heading")
     timed = recording.uneven or of_time or draw.random() < 0.7
-    if unit == "V" and style == "{}_{}":
+    if unit == "V" and style in ("{}_{}", "{}/{}", "{} / {}"):
         style = "{} ({})"
     if stated == "none" and damage != "unit_against":
         unit = "mV"

@@ -175,7 +175,7 @@ def test_a_table_of_time_and_current(tmp_path):
     path.write_text("\n".join(rows))
     refused(["a column without a name", "time_ms"], path=str(path), dt_ms=0.1)
     refused(["or say which column"], path=str(path), dt_ms=0.1)
-    refused(["is not finite", "start_ms"], path=str(path), dt_ms=0.1, column=1, start_ms=float("nan"))
+    refused(["start_ms is nan"], path=str(path), dt_ms=0.1, column=1, start_ms=float("nan"))
     refused(["'0' is time, or increases evenly"], path=str(path), dt_ms=0.1, column=0)
     np.testing.assert_allclose(sample(12, 0.1, kind="from_file", path=str(path), dt_ms=0.1, column=1), current)
     path.write_text("time_ms,a,b\n" + "\n".join(f"{row},0" for row in rows))

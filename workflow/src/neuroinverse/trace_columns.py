@@ -106,12 +106,16 @@ def parse(title: str) -> tuple[str, str | None]:
         return (rest if other is not None else name), _unit(said[0])
     slashed = re.fullmatch(r"(.*?)\s*/\s*([^/]+)", title)
     if slashed:
-        return slashed[1].strip(), _unit(slashed[2])
+        name, unit = slashed[1].strip(), _unit(slashed[2])
+        # "soma/V" may be a name
+        return (name, unit) if len(unit) > 1 or plain(name) in _QUANTITIES.get(unit, ()) else (title, None)
     if units.known(title) and title not in ("V", "A", "v", "a", "s"):
         return "", title
     tokens = re.split(f"({_BETWEEN})", title)
     symbols = [i for i, token in enumerate(tokens) if token in _SYMBOLS]
-    if len({tokens[i] for i in symbols}) == 1:
+    if len({tokens[i] for i in symbols}) > 1:
+        raise ConfigError(f"column {title!r} says two units, {' and '.join(tokens[i] for i in symbols[:2])}; name one")
+    if symbols:
         i = symbols[0]
         before, after = "".join(tokens[: max(i - 1, 0)]), "".join(tokens[i + 1 :])
         before = re.sub(r"[\s_]in$", "", before)
@@ -145,7 +149,7 @@ def require_of(path: Path, column: Column, signal_unit: str) -> None:
             f"{path}: column {column.title!r} is named as another quantity than one in {signal_unit}; delete the "
             f"column, or name it otherwise if it is a trace, such as '{column.title} ({signal_unit})'"
         )
-    if re.fullmatch(rf".+{_BETWEEN}{measures or '$'}", column.title.strip()):
+    if measures and re.fullmatch(rf".+[\s_.,/-]+{measures}", column.title.strip()):
         raise ConfigError(
             f"{path}: column {column.title!r} may end in its unit or be called so; name it "
             f"'{column.title.strip()[:-2]} ({measures})' or '{column.title.strip()} ({signal_unit})'"

@@ -202,8 +202,8 @@ def _of_array(path, signal, channels, dataset, told, unit, scale) -> Traces:
     if not np.isfinite(values).all():
         row = int(np.argmax(~np.isfinite(values.reshape(len(values), -1)).all(axis=1)))
         raise ConfigError(f"{path}: trace {row} holds values that are not finite; clean the traces first")
-    untimed = stored.sampling is None and values.ndim == 2 and len(values) > 1
-    if untimed and values.shape[1] > 2 and (np.diff(values[0]) > 0).all():
+    foreign = stored.index is None and values.ndim == 2 and len(values) > 1
+    if foreign and values.shape[1] > 2 and (np.diff(values[0]) > 0).all():
         raise ConfigError(
             f"{path}: its first row increases all along, as time does; give the traces alone, with --dt-ms and "
             "--start-ms"
