@@ -174,7 +174,7 @@ class _Recording:
         values = self.at(np.clip(wanted, self.time[0], self.time[-1]))
         slope = sum((2 * np.pi * a / p).max() for a, p, _ in self._waves)
         bend = sum((a * (2 * np.pi / p) ** 2).max() for a, p, _ in self._waves)
-        if not self.uneven and self.own < dt * (1 - 1e-6):
+        if self.own < dt * (1 - 1e-6):
             # the filter reaches ten samples, and beyond an end of the recording it sees its last value
             near = np.minimum(wanted - self.time[0], self.time[-1] - wanted) < 12 * dt
             atol = 0.15 + bend * self.own**2 / 8 + near * 0.25 * slope * dt

@@ -6,7 +6,7 @@ import pytest
 
 from neuroinverse import units
 from neuroinverse.errors import ConfigError
-from neuroinverse.observation import read_observation
+from neuroinverse.observation import read_as, read_observation
 from neuroinverse.traces import read_at_sampling, read_recording
 
 # six samples from 0 ms
@@ -312,6 +312,7 @@ def test_what_was_understood_is_said(tmp_path, capsys):
         assert part in words, words
     observed = read_observation(path, SIGNAL)
     assert observed.shape == (1, 6) and "the first, 'a', is the observation" in capsys.readouterr().err
+    assert read_as(path, SIGNAL) == f"{words}; the first, 'a', is the observation"
 
 
 def test_a_recording_that_begins_within_a_sample_is_read_from_there(tmp_path):
@@ -336,3 +337,15 @@ def test_a_signal_of_another_name_is_a_membrane_potential_too(tmp_path):
 def test_options_that_are_no_numbers_of_their_kind(tmp_path, option, value):
     with pytest.raises(ConfigError, match=f"--{option.replace('_', '-')} is"):
         read_recording(_written(tmp_path, "\n".join(map(str, TRACE))), SIGNAL, **{option: value})
+
+
+def test_times_that_jitter_are_filtered_too(tmp_path):
+    """A tone above the model's Nyquist frequency goes, a slow wave stays; of a variable step nothing is filtered."""
+    signal, n = SIGNAL | {"dt_ms": 0.05, "shape": [1000]}, 6000
+    time = np.arange(n) * 0.01 + np.random.default_rng(1).uniform(0, 0.003, n)
+    slow, tone = -60 + 10 * np.sin(2 * np.pi * 0.2 * time), 5 * np.sin(2 * np.pi * 14 * time)
+    path = _written(tmp_path, "time_ms,V\n" + "".join(f"{t},{v}\n" for t, v in zip(time, slow + tone, strict=True)))
+    found = read_recording(path, SIGNAL | signal, start_ms=float(time[0]))
+    assert "interpolated on the given times, filtered" in found.words
+    expected = -60 + 10 * np.sin(2 * np.pi * 0.2 * np.arange(1000) * 0.05)
+    np.testing.assert_allclose(found.values[0][20:-20], expected[20:-20], atol=0.35)

@@ -26,14 +26,21 @@ def read_observation(path: Path, signal: dict) -> np.ndarray:
         NeuroinverseError: If the simulation failed.
     """
     if not is_dataset(path):
-        recording = read_recording(path, signal)
-        more = f"; the first, {recording.names[0]!r}, is the observation" if len(recording.names) > 1 else ""
-        print(f"{path}: {recording.words}{more}", file=sys.stderr)
-        return recording.values[:1]
+        print(f"{path}: {read_as(path, signal)}", file=sys.stderr)
+        return read_recording(path, signal).values[:1]
     data = Dataset(path)
     if data.status(0, 1)[0] != OK:
         raise NeuroinverseError(f"{path}: the simulation that is the observation failed; change its parameters")
     return data.signal(signal["name"], 0, 1)
+
+
+def read_as(path: Path, signal: dict) -> str | None:
+    """What a recording was taken for, and which of its traces is the observation; None of a simulation."""
+    if is_dataset(path):
+        return None
+    recording = read_recording(path, signal)
+    more = f"; the first, {recording.names[0]!r}, is the observation" if len(recording.names) > 1 else ""
+    return recording.words + more
 
 
 def signal_sha256(signal: np.ndarray) -> str:

@@ -12,8 +12,8 @@ def at_times(traces: np.ndarray, given: np.ndarray, wanted: np.ndarray) -> tuple
     """Samples of traces at other times.
 
     Where the recording is finer it is filtered first: scipy's polyphase filter, on each trace less its first value, so
-    that a constant stays what it is. Where it is coarser, or uneven, it is interpolated linearly. Its last sample is
-    held for one of its own intervals.
+    that a constant stays what it is; times that jitter are made even before. Where it is coarser, or of a variable
+    step, it is interpolated linearly. Its last sample is held for one of its own intervals.
 
     Args:
         traces: Shape (n, time[, channel]).
@@ -28,12 +28,17 @@ def at_times(traces: np.ndarray, given: np.ndarray, wanted: np.ndarray) -> tuple
     if even:
         own = float(given[-1] - given[0]) / (len(given) - 1)
     first = (wanted[0] - given[0]) / own
-    aligned = abs(first - round(first)) < 1e-6 * len(given)
+    aligned = abs(first - round(first)) < min(1e-6 * len(given), 0.01)
     if even and abs(own / dt - 1) < 1e-6 and aligned:
         places = np.clip(round(first) + np.arange(len(wanted)), 0, len(given) - 1)
         return traces[:, places], "as they are"
     if not even:
-        return _interpolate(traces, given, wanted), "interpolated on the given times"
+        regular = np.linspace(given[0], given[-1], len(given))
+        mean = float(regular[1] - regular[0])
+        if mean > 0.7 * dt or np.ptp(np.diff(given)) > mean:
+            return _interpolate(traces, given, wanted), "interpolated on the given times"
+        finer = _finer(_interpolate(traces, given, regular), regular, wanted, mean, dt)
+        return finer, "interpolated on the given times, filtered against aliasing"
     if own > dt * (1 - 1e-6):
         return _interpolate(traces, given, wanted), "interpolated"
     return _finer(traces, given, wanted, own, dt), "filtered against aliasing"

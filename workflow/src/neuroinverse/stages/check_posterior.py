@@ -17,7 +17,7 @@ from neuroinverse.evaluation.conditionals import conditional_correlation, condit
 from neuroinverse.evaluation.figures import learning_curves
 from neuroinverse.files import atomic
 from neuroinverse.joined import JoinedDatasets
-from neuroinverse.observation import read_observation, signal_sha256, true_parameters
+from neuroinverse.observation import read_as, read_observation, signal_sha256, true_parameters
 from neuroinverse.parameters import seed_sequence
 from neuroinverse.progress import Progress
 from neuroinverse.provenance import collect
@@ -99,6 +99,7 @@ def run(
         },
         "warning_threshold": warning_threshold(held_out["score"]),
         "observation_sha256": signal_sha256(observed[0]),
+        "observation_read_as": read_as(observation, posterior.signal),
         "provenance": collect(spec),
     }
     points = {} if truth is None else {"truth": space.to_unit(truth)}
