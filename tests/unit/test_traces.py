@@ -3,6 +3,7 @@
 import h5py
 import numpy as np
 import pytest
+from scipy.signal import resample_poly
 
 from neuroinverse import units
 from neuroinverse.errors import ConfigError
@@ -349,3 +350,11 @@ def test_times_that_jitter_are_filtered_too(tmp_path):
     assert "interpolated on the given times, filtered" in found.words
     expected = -60 + 10 * np.sin(2 * np.pi * 0.2 * np.arange(1000) * 0.05)
     np.testing.assert_allclose(found.values[0][20:-20], expected[20:-20], atol=0.35)
+
+
+def test_ten_kilohertz_in_seconds(tmp_path):
+    """Five samples to one of the estimator's, as scipy filters them with the ends held."""
+    values = np.tile(np.repeat(TRACE, 2), 5)
+    text = table("time_s,V", [f"{i * 1e-4:.4f}" for i in range(60)], values)
+    expected = resample_poly(values, 1, 5, padtype="edge")[:6]
+    np.testing.assert_allclose(read(tmp_path, text), expected, atol=1e-9)
