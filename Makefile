@@ -6,6 +6,11 @@ UV_VERSION := 0.13.8
 EXTRAS := slurm network column posterior baseline recordings dev
 REQUIREMENTS ?= envs/requirements-cpu.txt
 
+# hnn-core compiles its mechanisms while it is built, below uv's cache: nrnivmodl takes no path with a space or a letter
+# beyond ASCII, and builds nothing, without an error
+PLAIN_CACHE = case "$$($(BIN)/uv cache dir)" in *[!a-zA-Z0-9/._+@%,=-]*) \
+	  UV_CACHE_DIR=$$(mktemp -d /tmp/neuroinverse-uv.XXXXXX); export UV_CACHE_DIR; trap 'rm -rf "$$UV_CACHE_DIR"' EXIT;; esac;
+
 .PHONY: help setup demo test slurm-test lint format bench records lock clean
 .DEFAULT_GOAL := help
 
@@ -21,8 +26,11 @@ $(VENV)/.installed: $(REQUIREMENTS) pyproject.toml
 	  { echo "NEURON compiles its mechanisms with gcc and make; $$tool is missing"; exit 1; }; done
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r $(REQUIREMENTS)
+	$(PLAIN_CACHE) $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r $(REQUIREMENTS)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@$(BIN)/python -c 'import importlib.util as u, pathlib, sys; found = u.find_spec("hnn_core"); sys.exit(found is not None \
+	  and not any(pathlib.Path(found.origin).parent.glob("mod/**/*nrnmech*")))' || \
+	  { echo "hnn-core was built without its mechanisms. Try: make setup UV_CACHE_DIR=/tmp/uv TMPDIR=/tmp"; exit 1; }
 	@touch $@
 
 demo: setup ## the studies of config/config.yaml, from the prior to results/index.html

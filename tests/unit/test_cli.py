@@ -8,10 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
-from tiny import SPACE, make_dataset, make_model, metadata
+from tiny import SPACE
 
 from neuroinverse import cli
 from neuroinverse.study import VERSIONS
@@ -19,7 +18,7 @@ from neuroinverse.study import VERSIONS
 REPO = Path(__file__).parents[2]
 RULES = "\n".join(path.read_text() for path in sorted((REPO / "workflow" / "rules").glob("*.smk")))
 # called by people; every other verb is a step of the workflow
-TOOLS = {"posterior", "predict", "inspect", "check", "plan"}
+TOOLS = {"posterior", "predict", "inspect", "check", "plan", "why"}
 
 
 @pytest.mark.parametrize("verb", cli.VERBS)
@@ -79,7 +78,7 @@ def test_wrong_usage_is_told_from_failure(arguments, capsys):
     ("arguments", "message"),
     [
         (["inspect", "missing.h5"], "missing.h5: does not exist"),
-        (["inspect", "missing.keras"], "missing.keras does not exist"),
+        (["inspect", "missing.keras"], "missing.keras: does not exist"),
         (["check", "no_such_study"], "no_such_study"),
         (["check", "wrong.yaml"], "wrong.yaml: "),
         (
@@ -105,31 +104,54 @@ def test_the_installed_command_returns_the_status(tmp_path):
     assert done.returncode == 1 and done.stderr.startswith("error: missing.h5") and "Traceback" not in done.stderr
 
 
-def test_inspect_shard_and_dataset(tmp_path, capsys):
-    data = make_dataset(tmp_path, n=6, shard_size=4, failed=(1,))
-    assert cli.main(["inspect", str(data.path)]) == 0
-    printed = capsys.readouterr().out
-    assert "n: 6" in printed and "shards: 2" in printed and '"not finite": 1' in printed
-    assert cli.main(["inspect", str(data.shards[0])]) == 0
-    printed = capsys.readouterr().out
-    assert (
-        "n: 4" in printed and '"unit": "mV"' in printed and "study: tiny" in printed and "content_sha256: " in printed
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["inspekt", "x"], "did you mean 'inspect'?"),
+        (["prdict"], "did you mean 'predict'?"),
+        (["what"], "see --help"),
+        (["predict", "--modle", "x"], "did you mean --model?"),
+        (["predict", "--modle=x"], "did you mean --model?"),
+        (["plan", "x", "--simulate", "3"], "it has --scale"),
+    ],
+)
+def test_what_was_probably_meant(arguments, meant, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments)
+    assert end.value.code == 2
+    err = capsys.readouterr().err
+    assert meant in err and "Traceback" not in err
+
+
+def test_a_shortened_option_is_no_typo(capsys):
+    assert cli.main(["check", "no_such_study", "--sca", "demo"]) == 1
+    assert "no_such_study" in capsys.readouterr().err
+
+
+def test_versions_are_printed_without_their_packages(tmp_path):
+    command = "import sys; from neuroinverse import cli\ntry: cli.main(['--version'])\nexcept SystemExit: pass\n"
+    command += "print([m for m in ('neuron', 'keras', 'tensorflow', 'numpy') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True)
+    first, loaded = done.stdout.splitlines()
+    assert re.fullmatch(
+        r"neuroinverse \S+ \(revision .+\); neuron \d\S*, keras \d\S*, tensorflow \S+, snakemake \S+", first
     )
-    content = data.shards[0].read_bytes()
-    place = content.index(np.float32(data.signal("voltage", 0, 1)[0, 3]).tobytes())
-    data.shards[0].write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
-    assert cli.main(["inspect", str(data.shards[0])]) == 1
-    assert "altered" in capsys.readouterr().err
+    assert loaded == "[]"
 
 
-def test_inspect_estimator(tmp_path, capsys):
-    from neuroinverse.estimators import cnn
-    from neuroinverse.estimators.modelfile import save_model
+@pytest.mark.parametrize("arguments", [["check", "izhikevich"], ["plan"], ["plan", "izhikevich"], ["why"]])
+def test_outside_the_clone_it_is_said_where_to_run(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(arguments) == 1
+    err = capsys.readouterr().err
+    assert f"there is no config/studies in {tmp_path}" in err and f"cd {REPO}" in err and len(err.splitlines()) == 1
 
-    save_model(cnn.to_physical_model(make_model(), SPACE), metadata(), tmp_path / "model.keras")
-    assert cli.main(["inspect", str(tmp_path / "model.keras")]) == 0
-    printed = capsys.readouterr().out
-    assert '"name": "tau"' in printed and '"high": 100.0' in printed and "n_train: 30" in printed
+
+def test_a_file_of_the_clone_is_found_again(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["predict", "--model", "docs/records", "--input", "traces.csv"]
+    assert cli.main(arguments) == 1
+    assert f"docs/records is in {REPO}: run there, or give its full path" in capsys.readouterr().err
 
 
 def test_check_prints_what_datasets_change(root, monkeypatch, capsys, tmp_path):

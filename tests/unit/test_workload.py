@@ -1,11 +1,12 @@
 """What jobs ask for, and what a plan says."""
 
+import shutil
+
 import pytest
 
 from neuroinverse import planning, surrogates, workload
 from neuroinverse.column import specs as column
-from neuroinverse.config import load_study
-from neuroinverse.errors import NeuroinverseError
+from neuroinverse.config import load_study, study_names
 from neuroinverse.estimators.architecture import multiply_adds
 
 
@@ -45,8 +46,25 @@ def test_recorded_rates_stand_in_for_a_demo(study, tmp_path, monkeypatch):
     monkeypatch.setattr(planning, "read_records", lambda: {"rates": {"figures": figures}})
     assert planning.measured_rates(study, tmp_path) == planning.Rates(0.5, {"cnn": 0.25})
     monkeypatch.setattr(planning, "read_records", dict)
-    with pytest.raises(NeuroinverseError, match=r"izhikevich; run its demo first: snakemake .*report\.html"):
-        planning.measured_rates(study, tmp_path)
+    assert planning.measured_rates(study, tmp_path) is None
+    estimated = planning.estimated_rates(study)
+    # the simulator's own bound; three passes of a network at 2e9 multiply-adds per second
+    assert estimated.simulate == study.simulator.core_seconds
+    assert estimated.train["cnn"] == pytest.approx(3 * workload.forward_multiply_adds(study, "cnn") / 2e9)
+
+
+def test_a_plan_of_all_studies_needs_no_rates(root, tmp_path, monkeypatch, capsys):
+    shutil.copytree(root / "config", tmp_path / "config")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(planning, "read_records", dict)
+    from neuroinverse.stages import plan
+
+    needs = plan.run()
+    printed = capsys.readouterr().out
+    assert set(needs) == set(study_names())
+    for name in needs:
+        assert f"{name} at scale paper; rates estimated" in printed
+        assert f"timed by: neuroinverse plan {name} --scale paper" in printed
 
 
 def test_rates_are_drawn_out_to_steps_and_sizes(root, monkeypatch):

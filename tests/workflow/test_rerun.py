@@ -49,6 +49,7 @@ def truncate(path) -> None:
 
 def test_nothing_runs_twice(finished):
     assert finished.plan("all") == []
+    assert "Why:" not in finished.printed
 
 
 def test_epochs_resimulate_nothing(finished):
@@ -56,6 +57,19 @@ def test_epochs_resimulate_nothing(finished):
     jobs = finished.plan("all")
     assert Counter(job.rule for job in jobs) == {"train_fold": 2, **AFTER_TRAINING}
     assert folders(jobs) == {EDITED}
+    why = finished.printed.partition("\nWhy:\n")[2].splitlines()
+    model = f"results/{EDITED}/smoke/cnn/fold-0/model.keras"
+    assert why[0] == f"{model} and 1 more (train_fold): hyperparameters.epochs: 2 → 3"
+    assert f"results/{EDITED}/smoke/cnn/predictions.parquet (ensemble_folds): it follows train_fold" in why
+    assert len(why) == 1 + len(AFTER_TRAINING)
+    finished.edit(EDITED, scales__smoke__estimators__cnn__hyperparameters__batch_size=8)
+    shutil.rmtree(finished.results() / "cnn" / "fold-1")
+    done = finished.neuroinverse("why", model, model.replace("fold-0", "fold-1"))
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first.startswith(f"{model} (train_fold): hyperparameters.batch_size: ")
+    assert first.endswith("→ 8; hyperparameters.epochs: 2 → 3")
+    assert second == f"{model.replace('fold-0', 'fold-1')} (train_fold): its output was there and is missing"
 
 
 def test_sampling_interval_resimulates_only_its_study(finished):

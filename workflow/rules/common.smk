@@ -1,5 +1,6 @@
 # What the rules share: the command line, the studies, their files, and what jobs ask of a machine.
 
+import atexit
 import functools
 import shlex
 import sys
@@ -10,7 +11,8 @@ from neuroinverse.column import specs as column
 from neuroinverse.config import check_config, load_study
 from neuroinverse.errors import ConfigError
 from neuroinverse.provenance import canonical
-from neuroinverse.slurm import advice
+from neuroinverse.reasons import HEADER, explain
+from neuroinverse.slurm import advice, require_slurm
 from neuroinverse.workload import guard_minutes, join_minutes, simulate_minutes, surrogate_minutes, train_minutes
 from neuroinverse.study import ESTIMATOR_PATTERN, VERSIONS
 from snakemake.io import IOFile
@@ -40,6 +42,15 @@ onerror:
         print(sentence, file=sys.stderr)
 
 
+# The last lines of a dry run: why its jobs would run. Snakemake's own reasons hold specifications of some kilobytes, and
+# it calls no hook after a dry run.
+@atexit.register
+def say_why():
+    if workflow.dryrun and workflow.dag is not None:
+        lines = explain(workflow)
+        print(*([HEADER, *lines] if lines else []), sep="\n")
+
+
 def record(file):
     """The params of the job that made a file, as Snakemake recorded them; nothing before it has its records."""
     last = workflow.persistence and workflow.persistence.metadata(IOFile(file))
@@ -59,6 +70,7 @@ def study_of(wildcards):
 
 
 try:
+    require_slurm(sys.argv)
     check_config(config, "config/config.yaml")
     CONFIGURED = list(config["studies"].items())
     for name, scale in CONFIGURED:

@@ -20,7 +20,7 @@ rule propose:
     params:
         spec=lambda w: canonical(rounds.proposal_spec(study_of(w), w.dataset)),
     shell:
-        "neuroinverse propose --spec {params.spec:q} --models {input.models} --observation {input.observation}"
+        "neuroinverse propose --spec {params.spec:q} --models {input.models} --observation {input.observation:q}"
         " --output {output} &> {log}"
 
 
@@ -54,5 +54,5 @@ rule check_posterior:
     shell:
         "neuroinverse check_posterior --spec {params.spec:q} --models {input.models} --histories {input.histories}"
         " --train-datasets {input.train} --test-dataset {input.test} --predictive-dataset {input.predictive}"
-        " --observation {input.observation} --samples {output.samples} --metrics {output.metrics}"
+        " --observation {input.observation:q} --samples {output.samples} --metrics {output.metrics}"
         " --figures {params.figures} &> {log}"

@@ -1,6 +1,7 @@
 """The command line: one subcommand per verb. A verb's module is imported when the verb is called, not before."""
 
 import argparse
+import difflib
 import importlib
 import json
 import os
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from neuroinverse import interrupts
 from neuroinverse.errors import NeuroinverseError, ShardError
+from neuroinverse.files import CLONE
 
 
 def _spec(text: str) -> dict:
@@ -316,7 +318,10 @@ VERBS = {
             ),
         ],
     ),
-    "inspect": ("print what a shard, dataset or estimator holds", [("file", {"type": Path})]),
+    "inspect": (
+        "say what a file or a folder holds",
+        [("file", {"type": Path, "help": "any file of the project's, a study, a recording, or a folder of results"})],
+    ),
     "plan": (
         "say what a study needs: simulations, bytes, core-hours, jobs",
         [
@@ -324,19 +329,46 @@ VERBS = {
             ("--scale", {"default": "paper", "help": "a scale of the study (paper)"}),
         ],
     ),
+    "why": (
+        "say of each job that a target needs why it would run",
+        [
+            (
+                "target",
+                {
+                    "nargs": "*",
+                    "default": (),
+                    "help": "files, as for snakemake (all that is configured)",
+                },
+            )
+        ],
+    ),
     "check": (
-        "check a study file, print its sizes",
+        "check a study file, print its sizes; with --simulate, look at traces of its prior",
         [
             ("study", {"help": "name, or path of a study file"}),
             ("--scale", {"default": "demo", "help": "a scale of the study (demo)"}),
+            ("--simulate", {"type": int, "default": 0, "metavar": "N", "help": "simulate N draws from the prior (0)"}),
+            _path("--figure", "PNG to write, their traces", required=False),
         ],
     ),
 }
 
 
+class _Version(argparse.Action):
+    """Prints versions, of packages that are not imported for it."""
+
+    def __call__(self, parser, *_):
+        from neuroinverse.provenance import revision, version
+
+        packages = ", ".join(f"{p} {version(p)}" for p in ("neuron", "keras", "tensorflow", "snakemake"))
+        print(f"neuroinverse {version('neuroinverse')} (revision {revision()}); {packages}")
+        parser.exit()
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The parser of all subcommands."""
     parser = argparse.ArgumentParser(prog="neuroinverse", description=__doc__.splitlines()[0])
+    parser.add_argument("--version", action=_Version, nargs=0, help="print versions")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, (help, arguments) in VERBS.items():
         sub = verbs.add_parser(verb, help=help, description=help)
@@ -345,23 +377,42 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _refuse_typos(parser: argparse.ArgumentParser, argv: list[str]) -> None:
+    """Ends with the verb or the option that was probably meant; argparse would list all verbs, and no option."""
+    verb = argv[0] if argv else "--help"
+    if verb.startswith("-"):
+        return
+    if verb not in VERBS:
+        close = difflib.get_close_matches(verb, VERBS, n=1)
+        parser.error(f"there is no verb {verb!r}" + (f"; did you mean {close[0]!r}?" if close else "; see --help"))
+    known = [flag for flag, _ in VERBS[verb][1] if flag.startswith("--")] + ["--help"]
+    for word in argv[1:]:
+        flag = word.partition("=")[0]
+        if word == "--":
+            return
+        if flag.startswith("--") and not any(k.startswith(flag) for k in known):
+            close = difflib.get_close_matches(flag, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(known)}"
+            parser.error(f"{verb} has no option {flag}; {hint}")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs one verb.
 
     Returns:
         0 when it went well; 1 after an error of the user's, printed without a traceback; 130 after Ctrl-C.
     """
-    arguments = {k: v for k, v in vars(make_parser().parse_args(argv)).items() if v is not None}
+    parser = make_parser()
+    _refuse_typos(parser, sys.argv[1:] if argv is None else argv)
+    arguments = {k: v for k, v in vars(parser.parse_args(argv)).items() if v is not None}
     verb = arguments.pop("verb")
     interrupts.install()
     try:
         importlib.import_module(f"neuroinverse.stages.{verb}").run(**arguments)
-    except ShardError as error:
-        _put_aside(error)
-        print(f"error: {error}", file=sys.stderr)
-        return 1
     except NeuroinverseError as error:
-        print(f"error: {error}", file=sys.stderr)
+        if isinstance(error, ShardError):
+            _put_aside(error)
+        print(f"error: {error}{_elsewhere(arguments)}", file=sys.stderr)
         return 1
     except BrokenPipeError:
         # the reader of a pipe, such as `head`, has seen enough; nothing more can be printed, at exit either
@@ -370,6 +421,14 @@ def main(argv: list[str] | None = None) -> int:
         print("interrupted; nothing half-written is left", file=sys.stderr)
         return 130
     return 0
+
+
+def _elsewhere(arguments: dict) -> str:
+    """Where a file is that was not found: paths are relative, and someone runs a verb outside the clone."""
+    given = [p for value in arguments.values() for p in (value if isinstance(value, list) else [value])]
+    missing = [p for p in given if isinstance(p, Path) and not p.is_absolute() and not p.exists()]
+    there = [p for p in missing if CLONE is not None and (CLONE / p).exists()]
+    return f". {there[0]} is in {CLONE}: run there, or give its full path" if there else ""
 
 
 def _put_aside(error: ShardError) -> None:

@@ -11,6 +11,7 @@ from neuroinverse.cross import check_cross
 from neuroinverse.descriptions import Record, nothing
 from neuroinverse.errors import ConfigError, require_known
 from neuroinverse.estimators.space import values_of
+from neuroinverse.files import CLONE
 from neuroinverse.rounds import KIND, expand
 from neuroinverse.search import check_searches
 from neuroinverse.study import DATASETS, Study
@@ -63,6 +64,20 @@ def space_names() -> list[str]:
     return sorted(p.stem for p in SPACES.glob("*.yaml"))
 
 
+def require_root(sought: str = "") -> None:
+    """Refuses a folder that is no place of studies.
+
+    Args:
+        sought: What is looked for, for the message.
+
+    Raises:
+        ConfigError: With the place to go to.
+    """
+    if not STUDIES.is_dir():
+        there = f": cd {CLONE}" if CLONE else ""
+        raise ConfigError(f"{sought}there is no {STUDIES} in {Path.cwd()}; run in the root of the clone{there}")
+
+
 def load_study(study: str | Path, scale: str, master_seed: int, record: Record = nothing) -> Study:
     """Reads a study at a scale.
 
@@ -80,6 +95,8 @@ def load_study(study: str | Path, scale: str, master_seed: int, record: Record =
     """
     path = Path(study) if str(study).endswith((".yaml", ".yml")) else STUDIES / f"{study}.yaml"
     if not path.is_file():
+        if path.parent == STUDIES:
+            require_root(f"study {str(study)!r}: ")
         raise ConfigError(f"study {str(study)!r}: {path} does not exist; there are {', '.join(study_names())}")
     return _load(path, scale, master_seed, record)
 

@@ -22,7 +22,7 @@ class ShardError(NeuroinverseError):
     """
 
     def __init__(self, path, problem: str, cure: str):
-        self.path = path
+        self.path, self.problem = path, problem
         super().__init__(f"{path}: {problem}. {cure}")
 
 

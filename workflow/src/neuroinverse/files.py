@@ -10,6 +10,10 @@ from pathlib import Path
 
 from neuroinverse.errors import StorageError
 
+# the clone that the package runs from, where studies and results are; None of a copy that was installed elsewhere
+_ROOT = Path(__file__).parents[3]
+CLONE = _ROOT if (_ROOT / "Snakefile").is_file() else None
+
 
 @contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:

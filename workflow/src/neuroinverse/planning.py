@@ -1,7 +1,7 @@
 """What a study needs of a machine: simulations, bytes, core-hours, jobs.
 
 Plans are made from measured rates: those of the study's own demo where it has run, else those recorded in
-docs/records/rates.json.
+docs/records/rates.json. Of a study that has neither, they are estimated here, or measured by `rehearsal.timed_rates`.
 """
 
 import json
@@ -11,11 +11,13 @@ from pathlib import Path
 from neuroinverse import rounds, surrogates
 from neuroinverse.column import specs as column
 from neuroinverse.config import load_study
-from neuroinverse.errors import NeuroinverseError
 from neuroinverse.estimators.modelfile import read_metadata
 from neuroinverse.records import read_records
 from neuroinverse.study import Study
-from neuroinverse.workload import forward_multiply_adds
+from neuroinverse.workload import forward_multiply_adds, seconds_per_sample
+
+# core seconds of a rollout of a column where none is recorded
+ROLLOUT_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,13 @@ class Rates:
         train: Per estimator and surrogate, core seconds per training simulation and epoch, validation and start-up
             included.
         search: Per objective of a column, core seconds per rollout, all searches and start-up included.
+        source: Where they are from, in words.
     """
 
     simulate: float
     train: dict[str, float]
     search: dict[str, float] = field(default_factory=dict)
+    source: str = field(default="", compare=False)
 
     def figures(self, study: str) -> dict[str, float]:
         """As the figures of a record."""
@@ -48,16 +52,14 @@ class Rates:
             self.simulate * simulated,
             {e: rate * networks[e] for e, rate in self.train.items()},
             {o: rate * steps for o, rate in self.search.items()},
+            self.source,
         )
 
 
-def measured_rates(study: Study, results: Path = Path("results")) -> Rates:
+def measured_rates(study: Study, results: Path = Path("results")) -> Rates | None:
     """Rates from the study's demo in `results`, else from another scale run there, else from the record `rates`.
 
-    They are drawn out to the scale of the study.
-
-    Raises:
-        NeuroinverseError: If there are neither.
+    They are drawn out to the scale of the study. None where there are neither.
     """
     demo = results / study.name / "demo"
     # the few simulations of a smoke run tell little
@@ -70,13 +72,19 @@ def measured_rates(study: Study, results: Path = Path("results")) -> Rates:
         trained = [*study.estimators, *surrogates.names(study)]
         train = {e: figures[f"{study.name}_{e}_core_seconds_per_simulation_epoch"] for e in trained}
         search = {o: figures[f"{study.name}_{o}_core_seconds_per_rollout"] for o in column.names(study)}
-        rates = Rates(figures[f"{study.name}_core_seconds_per_simulation"], train, search)
+        source = "measured in its demo, as recorded in docs/records/rates.json"
+        rates = Rates(figures[f"{study.name}_core_seconds_per_simulation"], train, search, source)
         return rates.at(study, load_study(study.name, "demo", study.master_seed))
     except KeyError:
-        raise NeuroinverseError(
-            f"no rates were measured for {study.name}; run its demo first: "
-            f"snakemake --profile profiles/local {demo}/report.html"
-        ) from None
+        return None
+
+
+def estimated_rates(study: Study) -> Rates:
+    """Rates that nothing has measured: from what simulators say of themselves, and from the sizes of networks."""
+    trained = [*study.estimators, *surrogates.names(study)]
+    train = {name: seconds_per_sample(forward_multiply_adds(study, name)) for name in trained}
+    search = dict.fromkeys(column.names(study), ROLLOUT_SECONDS)
+    return Rates(study.simulator.core_seconds, train, search, "estimated, rather high; nothing was measured")
 
 
 def _rates_of_run(run: Path) -> Rates:
@@ -97,7 +105,7 @@ def _rates_of_run(run: Path) -> Rates:
         searches = [found["search"], *found["controls"].values(), *(s for s in found["slopes"] if "best" in s)]
         rollouts = sum(s["rollouts"] + s["held_out_rollouts"] for s in searches)
         search[name] = cpu_seconds(made / "optimise" / f"{name}.tsv") / rollouts
-    return Rates(data.seconds_core / data.n, train, search)
+    return Rates(data.seconds_core / data.n, train, search, f"measured in {run}")
 
 
 def cpu_seconds(benchmark: Path) -> float:

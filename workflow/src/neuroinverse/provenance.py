@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -40,6 +40,32 @@ def leaves(settings: Mapping, where: str) -> list[str]:
         place = f"{where}.{key}"
         lines += leaves(value, place) if isinstance(value, Mapping) else [f"{place} {value}"]
     return lines
+
+
+# what a specification lacks
+NOTHING = "nothing"
+
+
+def differences(a, b, where: str = "") -> Iterator[tuple[str, object, object]]:
+    """Where two specifications differ.
+
+    Args:
+        a: JSON values.
+        b: JSON values.
+        where: The dotted place that they stand at.
+
+    Yields:
+        The dotted place and the value in each, NOTHING where it has none. Items of a list go by their name, where each
+        has one, else by their number.
+    """
+    if isinstance(a, list) and isinstance(b, list):
+        named = [isinstance(x, Mapping) and "name" in x for x in a + b]
+        a, b = ({x["name"] if all(named) else str(i): x for i, x in enumerate(items)} for items in (a, b))
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        for key in sorted({*a, *b}):
+            yield from differences(a.get(key, NOTHING), b.get(key, NOTHING), f"{where}.{key}" if where else key)
+    elif a != b:
+        yield where, a, b
 
 
 @functools.cache

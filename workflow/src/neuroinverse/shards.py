@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import h5py
@@ -24,7 +23,7 @@ from neuroinverse.errors import ShardError
 from neuroinverse.files import atomic, require_space
 from neuroinverse.hdf5 import fixed, new_file, text
 from neuroinverse.parameters import ParameterSpace
-from neuroinverse.provenance import canonical, collect
+from neuroinverse.provenance import canonical, collect, differences
 from neuroinverse.simulators.base import Signal
 
 FORMAT = "neuroinverse-shard-1"
@@ -122,7 +121,8 @@ def _describe_signal(data: h5py.Dataset, signal: Signal) -> None:
         data.attrs["channels"] = fixed(list(signal.channels))
 
 
-def _read_signals(file: h5py.File) -> dict[str, Signal]:
+def read_signals(file: h5py.File) -> dict[str, Signal]:
+    """The signals of a shard, or of a file that joins shards, by name."""
     return {
         name: Signal(
             name,
@@ -174,7 +174,7 @@ def verify_shard(path: Path, spec: dict | None = None) -> dict:
             status = file["status"][:]
             # what HDF5's index of chunks holds beside their places has no checksum and is not met by reading
             file.visit(lambda name: None)
-            attributes["signals"] = _read_signals(file)
+            attributes["signals"] = read_signals(file)
         except (OSError, KeyError, RuntimeError, ValueError) as error:
             raise ShardError(path, f"is truncated or altered ({error})", AGAIN) from error
     attributes["status_counts"] = {name: int((status == code).sum()) for code, name in STATUS_NAMES.items()}
@@ -190,14 +190,10 @@ def _open(path: Path) -> h5py.File:
         raise ShardError(path, f"cannot be opened as HDF5: it is truncated or altered ({error})", AGAIN) from error
 
 
-def _difference(found: dict, expected: dict, where: str = "") -> str:
+def _difference(found: dict, expected: dict) -> str:
     """First key in which two specifications differ, in words."""
-    for key in sorted(set(found) | set(expected)):
-        a, b = found.get(key, "nothing"), expected.get(key, "nothing")
-        if isinstance(a, dict) and isinstance(b, dict) and a != b:
-            return _difference(a, b, f"{where}{key}.")
-        if a != b:
-            return f"{where}{key} is {a!r}, expected {b!r}"
+    for place, a, b in differences(found, expected):
+        return f"{place} is {a!r}, expected {b!r}"
     return "no difference"
 
 
@@ -300,7 +296,7 @@ class Dataset:
                 raise ShardError(self.path, f"is no dataset file ({error})", "Remove it and run again") from error
         with _open(self.shards[0]) as file:
             try:
-                self.signals = _read_signals(file)
+                self.signals = read_signals(file)
             except (OSError, KeyError, RuntimeError, ValueError) as error:
                 raise ShardError(self.shards[0], f"is truncated or altered ({error})", AGAIN) from error
         self.n = self.spec["n"]
@@ -364,35 +360,3 @@ class Dataset:
     def signal(self, name: str, start: int, stop: int) -> np.ndarray:
         """A signal, float32, shape (stop − start, time[, channel])."""
         return self.read(f"signals/{name}", start, stop)
-
-
-def describe(path: Path) -> dict:
-    """What is inside a shard or dataset file, as plain values for `neuroinverse inspect`.
-
-    Raises:
-        ShardError: If the file cannot be read.
-    """
-    with _open(path) as file:
-        if "format" not in file.attrs or not text(file.attrs, "format").startswith("neuroinverse-"):
-            raise ShardError(path, "was not written by neuroinverse", "Give a shard or a dataset file")
-        arrays = {}
-        file.visititems(
-            lambda name, item: (
-                arrays.update({name: f"{item.dtype} {item.shape}"}) if isinstance(item, h5py.Dataset) else None
-            )
-        )
-        result = {k: text(file.attrs, k) for k in ("format", "study", "dataset")}
-        result["seconds_core"] = float(file.attrs["seconds_core"])
-        result["arrays"] = arrays
-        result["signals"] = [asdict(s) for s in _read_signals(file).values()]
-        result["spec"] = json.loads(text(file.attrs, "spec"))
-        result["provenance"] = json.loads(text(file.attrs, "provenance"))
-        result["content_sha256"] = text(file.attrs, "content_sha256") if "content_sha256" in file.attrs else ""
-        joined = "shards" in file
-    if joined:
-        dataset = Dataset(path)
-        result |= {"n": dataset.n, "shards": len(dataset.shards), "status": dataset.status_counts}
-    else:
-        attributes = verify_shard(path)
-        result["n"], result["status"] = sum(attributes["status_counts"].values()), attributes["status_counts"]
-    return result

@@ -1,11 +1,17 @@
-"""Which line of a profile to mend when Slurm refuses a job."""
+"""What to mend when there is no Slurm, and which line of a profile when it refuses a job."""
 
+import getpass
+import itertools
 import os
 import re
+import shutil
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
+
+from neuroinverse.errors import ConfigError
 
 # what sbatch says; the resource it is about; the option it came by; what shows the possible values
 REASONS = (
@@ -23,6 +29,12 @@ REASONS = (
     (r"generic resource|gres", "gpu", r" --gpus=(\S+)", "sinfo -o '%P %G'"),
     (r"cpu count|more processors", "cpus_per_task", r" --cpus-per-task=(\d+)", "sinfo -o '%P %c'"),
 )
+# what Snakemake does with these needs no cluster
+NO_JOBS = re.compile(
+    r"-[a-zA-Z]*n[a-zA-Z]*|--(dry-?run|lint|report|summary|detailed-summary|unlock|list-.*|cleanup-.*|dag|rulegraph|"
+    r"filegraph|d3dag|archive|delete-.*|print-compilation|touch|help|version)(=.*)?|-[tlhSD]"
+)
+ANSWER_SECONDS = 30
 REFUSAL = re.compile(
     r"Error in rule (\w+):\n\s+message: SLURM sbatch failed\. The error message was '(.*?)'\.\n"
     r"\s+sbatch call:\n\s+(sbatch .*?)(?: --wrap|\n)",
@@ -45,14 +57,73 @@ def advice(log: str, arguments: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(_sentence(profile, *refusal) for refusal in REFUSAL.findall(log)))
 
 
+def require_slurm(arguments: Sequence[str]) -> None:
+    """Refuses a run that is to submit jobs and cannot, before Snakemake looks for jobs.
+
+    Args:
+        arguments: Snakemake's command line.
+
+    Raises:
+        ConfigError: If there is no Slurm here, its controller does not answer, or it does not know the account or the
+            partition of the profile.
+    """
+    profile = profile_file(arguments)
+    tree = yaml.compose(profile.read_text()) if profile else None
+    executor = _option(arguments, "-e", "--executor") or getattr(_find(tree, ["executor"]), "value", None)
+    if executor != "slurm" or any(NO_JOBS.fullmatch(word) for word in arguments):
+        return
+    cure = "To run on this machine instead: --profile profiles/local"
+    if not shutil.which("sbatch"):
+        raise ConfigError(
+            f"there is no Slurm here: no sbatch on PATH. {cure}; on a cluster, run on a login node, where Slurm's "
+            "commands are (some sites: module load slurm)"
+        )
+    partitions, trouble = _ask("sinfo", "--all", "--noheader", "--format=%R")
+    if trouble:
+        raise ConfigError(f"Slurm does not answer (sinfo: {trouble}). Try again when it does, or ask its site. {cure}")
+    if _option(arguments, "--default-resources"):
+        return
+    accounts, _ = _ask(
+        "sacctmgr", "--noheader", "--parsable2", "show", "associations", f"user={getpass.getuser()}", "format=account"
+    )
+    listed = (("account", accounts, "sacctmgr show associations"), ("partition", partitions, "sinfo -s"))
+    for what, known, command in listed:
+        key = f"slurm_{what}"
+        node = _find(tree, ["default-resources", key])
+        # several may stand there, with commas between; a site may have no database of accounts
+        unknown = [name for name in node.value.split(",") if name.lower() not in map(str.lower, known)] if node else []
+        if known and unknown:
+            raise ConfigError(
+                f"{profile}, line {node.start_mark.line + 1}: {key}: {node.value}: invalid {what}: Slurm has none of "
+                f"that name for you; there are {', '.join(known)} ({command})"
+            )
+
+
+def _option(arguments: Sequence[str], *names: str) -> str | None:
+    """The value of an option on a command line, the last one given."""
+    found = None
+    for word, after in itertools.pairwise([*arguments, ""]):
+        name, _, value = word.partition("=")
+        found = (value or after) if name in names else found
+    return found
+
+
+def _ask(*command: str) -> tuple[list[str], str]:
+    """The lines that one of Slurm's commands prints, each once, and what went wrong; neither where there is none."""
+    if not shutil.which(command[0]):
+        return [], ""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_SECONDS)
+    except subprocess.TimeoutExpired:
+        return [], f"nothing within {ANSWER_SECONDS} s"
+    if done.returncode:
+        return [], " ".join(done.stderr.split()) or f"exit status {done.returncode}"
+    return list(dict.fromkeys(filter(None, done.stdout.splitlines()))), ""
+
+
 def profile_file(arguments: Sequence[str]) -> Path | None:
     """The file of the profile that a command line of Snakemake names, where it is found from the working directory."""
-    name = os.environ.get("SNAKEMAKE_PROFILE")
-    for i, word in enumerate(arguments):
-        if word == "--profile" and i + 1 < len(arguments):
-            name = arguments[i + 1]
-        elif word.startswith("--profile="):
-            name = word.partition("=")[2]
+    name = _option(arguments, "--profile") or os.environ.get("SNAKEMAKE_PROFILE")
     if not name:
         return None
     # the bare name is a link in the root of the repository: users edit the file behind it

@@ -50,7 +50,16 @@ def fit_minutes(samples: int, forward: int, threads: int) -> int:
         forward: Multiply-adds of one prediction.
         threads: CPU threads.
     """
-    return _request(PASSES * samples * forward / (CORE_RATE * threads))
+    return _request(samples * seconds_per_sample(forward) / threads)
+
+
+def seconds_per_sample(forward: int) -> float:
+    """Core seconds of a training simulation and epoch (s), assumed.
+
+    Args:
+        forward: Multiply-adds of one prediction.
+    """
+    return PASSES * forward / CORE_RATE
 
 
 def surrogate_minutes(study: Study, surrogate: str, threads: int) -> int:

@@ -1,8 +1,12 @@
 """check: reads a study file as the workflow does, and says what it asks for."""
 
+import sys
+from pathlib import Path
+
 from neuroinverse import surrogates
 from neuroinverse.column import specs as column
 from neuroinverse.config import load_study, master_seed
+from neuroinverse.errors import ConfigError
 from neuroinverse.estimators.architecture import complete, layer_shapes
 from neuroinverse.simulators import describe
 
@@ -10,12 +14,20 @@ from neuroinverse.simulators import describe
 LEAST_CALIBRATION = 9
 
 
-def run(study: str, scale: str = "demo") -> None:
-    """Checks a study and prints its prior, sizes and networks.
+def run(study: str, scale: str = "demo", simulate: int = 0, figure: Path | None = None) -> None:
+    """Checks a study and prints its prior, sizes and networks; with `simulate` what its prior gives, too.
+
+    Args:
+        study: Name of a study, or path of a study file.
+        scale: One of its scales.
+        simulate: Draws from the prior to simulate; the guard looks at the simulator then.
+        figure: PNG to write, traces of these draws.
 
     Raises:
         ConfigError: At the first thing that is wrong.
     """
+    if simulate < 0 or (figure and not simulate):
+        raise ConfigError("--simulate: give the number of draws from the prior, such as --simulate 20")
     checked = load_study(study, scale, master_seed())
     print(f"{checked.name} at scale {scale}: {checked.settings['title']}")
     for p in checked.parameters.parameters:
@@ -48,6 +60,31 @@ def run(study: str, scale: str = "demo") -> None:
     for name in column.names(checked):
         kinds = ", ".join(term["kind"] for term in column.settings_of(checked, name)["terms"])
         print(f"  objective {name}: {kinds}")
+    if simulate:
+        _rehearse(checked, simulate, figure)
+
+
+def _rehearse(study, n: int, figure: Path | None) -> None:
+    """Simulates draws from the prior, and says and draws what comes; then the guard looks at the simulator."""
+    from neuroinverse.guard import examine
+    from neuroinverse.rehearsal import draw_prior, prepared, say
+
+    with prepared(study) as (library, kernel):
+        draws = draw_prior(study, n, library, kernel)
+        print(*say(study, draws), sep="\n")
+        if figure:
+            from neuroinverse.evaluation.prior_figure import prior_traces
+            from neuroinverse.evaluation.style import save
+
+            save(prior_traces(study, draws), figure)
+            print(f"  traces: {figure}")
+        found = examine(study.guard_spec(), library, kernel)
+    for name, moved in found.parameters.items():
+        print(f"  guard: {name} moves {moved['signal']} by {100 * moved['share']:.3g} % of its range")
+    for warning in found.warnings:
+        print(f"warning: simulator: {warning}", file=sys.stderr)
+    found.refuse()
+    print(f"  guard: passed, with {found.simulations} simulations more")
 
 
 def _other(study, dataset: str) -> list:
