@@ -4,6 +4,7 @@ Mechanisms and kernels are made in a temporary folder; nothing of it is kept.
 """
 
 import io
+import os
 import tempfile
 import time
 from collections import Counter
@@ -178,22 +179,23 @@ def _simulate_seconds(study: Study, library: Path | None, kernel: Path | None) -
 
 def _train_seconds(study: Study, estimator: str) -> float:
     """Core seconds of a training simulation and epoch, on numbers of the right shape."""
-    from neuroinverse.estimators import cnn, devices, heads
+    # core seconds are those of the CPU; TensorFlow looks for devices when it starts
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    from neuroinverse.estimators import cnn, heads
 
     settings, signal = study.estimator(estimator), study.input_signal(estimator)
     spec = study.train_spec(estimator, 0)
     h, outputs = spec["hyperparameters"], len(spec["parameters"])
     rng = np.random.default_rng(0)
-    with devices.use_devices(0, spec["precision"], 1, 0):
-        first = cnn.feature_model(signal, settings["features"])
-        shape = (h["batch_size"], *(signal.shape if len(signal.shape) > 1 else (*signal.shape, 1)))
-        x = rng.normal(size=shape if first is None else (h["batch_size"], *first.output.shape[1:])).astype(np.float32)
-        y = rng.uniform(-1, 1, (len(x), outputs)).astype(np.float32)
-        statistics = cnn.feature_statistics(lambda: iter([x]))
-        model = cnn.build_models(signal, settings["features"], h, outputs, statistics, first)[1]
-        model.compile(cnn.make_optimizer(h), heads.loss(h))
+    first = cnn.feature_model(signal, settings["features"])
+    shape = (*signal.shape, 1)[:2] if first is None else first.output.shape[1:]
+    x = rng.normal(size=(h["batch_size"], *shape)).astype(np.float32)
+    y = rng.uniform(-1, 1, (len(x), outputs)).astype(np.float32)
+    statistics = cnn.feature_statistics(lambda: iter([x]))
+    model = cnn.build_models(signal, settings["features"], h, outputs, statistics, first)[1]
+    model.compile(cnn.make_optimizer(h), heads.loss(h))
+    model.train_on_batch(x, y)
+    begin = time.process_time()
+    for _ in range(STEPS):
         model.train_on_batch(x, y)
-        begin = time.process_time()
-        for _ in range(STEPS):
-            model.train_on_batch(x, y)
-        return (time.process_time() - begin) / (STEPS * len(x))
+    return (time.process_time() - begin) / (STEPS * len(x))
