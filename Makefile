@@ -22,7 +22,7 @@ setup: $(VENV)/.installed ## install everything, pinned, into .venv
 $(VENV)/.installed: $(REQUIREMENTS) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "neuroinverse needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
-	@case "$$PWD" in *:*) echo "$$PWD: Python makes no environment in a folder with a colon in its path; move the clone"; exit 1;; esac
+	@case "$$PWD" in *[:{}$$]*) echo "$$PWD: Python's tools take no folder with : { } or \$$ in its path; move the clone"; exit 1;; esac
 	@for tool in gcc make; do command -v $$tool > /dev/null || \
 	  { echo "NEURON compiles its mechanisms with gcc and make; $$tool is missing"; exit 1; }; done
 	$(PYTHON) -m venv $(VENV)
