@@ -51,6 +51,8 @@ def test_rules_call_their_verb():
     called = {rule: verbs for rule, verbs in called.items() if "    output:" in bodies[rule]}
     assert called == {verb: [verb] for verb in cli.VERBS if verb not in TOOLS}
     assert not re.search(r"^    (run|script):", RULES, re.MULTILINE)
+    # a recording is where the user has it, in a folder with spaces for instance
+    assert "{input.observation:q}" in RULES and "{input.observation}" not in RULES
 
 
 def test_versions_cover_every_step():

@@ -256,7 +256,7 @@ def test_pages_pictures_and_logs(tmp_path, root):
 )
 def test_what_is_wrong_is_one_line(tmp_path, monkeypatch, capsys, name, words):
     monkeypatch.chdir(tmp_path)
-    os.symlink("gone.h5", "broken.h5")
+    (tmp_path / "broken.h5").symlink_to("gone.h5")
     os.mkfifo("pipe")
     (tmp_path / "empty.h5").touch()
     for file in ("text.h5", "text.png", "text.keras"):

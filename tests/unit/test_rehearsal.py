@@ -52,7 +52,7 @@ def study(root, tmp_path, monkeypatch):
                     "hyperparameters": {"conv_filter": [4], "conv_kernel": 3, "pool_len": 2, "fc_dims": [8],
                                     "epochs": 10}}
         },
-        "scales": dict.fromkeys(("smoke", "demo", "paper"), {}),
+        "scales": {"smoke": {}, "demo": {}, "paper": {}},
     }  # fmt: skip
     monkeypatch.chdir(tmp_path)
     (tmp_path / "spikes.yaml").write_text(yaml.safe_dump(content))
