@@ -87,7 +87,7 @@ def test_more_than_fits_is_refused(study, monkeypatch):
 
 
 def test_spikes_are_crossings_upwards():
-    traces = np.array([[-70, 0, 5, -70, 0], [0, -70, -70, -70, -70], [-70, -70, -70, -70, -70]])
+    traces = np.array([[-70, 0, 5, -70, 0], [0, -70, -70, 0, -70], [0, 1, 2, 3, 4]])
     assert rehearsal.count_spikes(traces, -10).tolist() == [2, 1, 0]
 
 

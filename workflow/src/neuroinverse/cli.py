@@ -353,6 +353,9 @@ VERBS = {
     ),
 }
 
+# verbs that no rule runs, in the order in which they are met
+TOOLS = ("check", "plan", "why", "inspect", "predict", "posterior")
+
 
 class _Version(argparse.Action):
     """Prints versions, of packages that are not imported for it."""
@@ -367,10 +370,15 @@ class _Version(argparse.Action):
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of all subcommands."""
-    parser = argparse.ArgumentParser(prog="neuroinverse", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="neuroinverse",
+        description="Which parameters produced these traces? "
+        f"You type {', '.join(TOOLS[:-1])} and {TOOLS[-1]}; the workflow (snakemake) runs the other verbs.",
+    )
     parser.add_argument("--version", action=_Version, nargs=0, help="print versions")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for verb, (help, arguments) in VERBS.items():
+    for verb in [*TOOLS, *(v for v in VERBS if v not in TOOLS)]:
+        help, arguments = VERBS[verb]
         sub = verbs.add_parser(verb, help=help, description=help)
         for flag, options in arguments:
             sub.add_argument(flag, **options)

@@ -129,14 +129,14 @@ def say(study: Study, draws: Draws) -> list[str]:
 
 
 def count_spikes(traces: np.ndarray, threshold: float) -> np.ndarray:
-    """Crossings upwards of a threshold in each trace, shape (n,).
+    """Crossings upwards of a threshold in each trace, shape (n,); a trace that begins above it has not crossed it.
 
     Args:
         traces: Shape (n, time).
         threshold: In their unit.
     """
     above = traces > threshold
-    return (above[:, 1:] & ~above[:, :-1]).sum(axis=1) + above[:, 0]
+    return (above[:, 1:] & ~above[:, :-1]).sum(axis=1)
 
 
 def timed_rates(study: Study) -> Rates:
