@@ -80,25 +80,23 @@ def make_cell(h):
 TEMPLATE = {"path": "cell.py", "name": "make_cell"}
 
 
+def bluepyopt_options(vary: list, celsius: float, **others) -> dict:
+    """What a study says of a template that BluePyOpt wrote."""
+    sites = {"soma": "soma[0](0.5)"}
+    return {"template": TEMPLATE, "sites": sites, "vary": vary, "celsius": celsius, **others}
+
+
 def l5pc(sources: Path, folder: Path) -> tuple[dict, dict]:
     """Layer 5 pyramidal cell of Hay et al. (2011) in BluePyOpt's l5pc."""
     script = "import runpy; runpy.run_path('generate_hoc.py', run_name='__main__')"
     file = bluepyopt_hoc("l5pc", script, "morphology/C060114A7.asc", "l5pc")(sources, folder)
-    options = {
-        "template": TEMPLATE,
-        "mechanisms": ["mechanisms"],
-        "regions": {"basal": "basal", "apical": "apical", "soma": "soma"},
-        "sites": {"soma": "soma[0](0.5)"},
-        "vary": [
-            relative("gna", "soma", "NaTs2_t", "gNaTs2_tbar"),
-            relative("gk", "soma", "SKv3_1", "gSKv3_1bar"),
-            relative("gca", "soma", "Ca_HVA", "gCa_HVAbar"),
-            relative("gh", "apical", "Ih", "gIhbar"),
-        ],
-        "celsius": 34,
-        "v_init": -65,
-    }
-    return options, asc_areas(file)
+    vary = [
+        relative("gna", "soma", "NaTs2_t", "gNaTs2_tbar"),
+        relative("gk", "soma", "SKv3_1", "gSKv3_1bar"),
+        relative("gca", "soma", "Ca_HVA", "gCa_HVAbar"),
+        relative("gh", "apical", "Ih", "gIhbar"),
+    ]
+    return bluepyopt_options(vary, 34, mechanisms=["mechanisms"], v_init=-65), asc_areas(file)
 
 
 def thalamocortical(sources: Path, folder: Path) -> tuple[dict, dict]:
@@ -113,33 +111,20 @@ names = [p.name for p in cell.params.values() if not p.frozen]
 print(cell.create_hoc(dict(zip(names, values))))
 """
     file = bluepyopt_hoc("thalamocortical-cell", script, "morphologies/jy160728_A_idA.asc", "cAD_ltb")(sources, folder)
-    options = {
-        "template": TEMPLATE,
-        "mechanisms": ["mechanisms"],
-        "regions": {"basal": "basal", "soma": "soma"},
-        "sites": {"soma": "soma[0](0.5)"},
-        "vary": [
-            relative("gna", "soma", "TC_HH", "gna_max"),
-            relative("gt", "basal", "TC_iT_Des98", "pcabar"),
-            relative("gh", "basal", "TC_ih_Bud97", "gh_max"),
-        ],
-        "celsius": 34,
-        "v_init": -79,
-    }
-    return options, asc_areas(file)
+    vary = [
+        relative("gna", "soma", "TC_HH", "gna_max"),
+        relative("gt", "basal", "TC_iT_Des98", "pcabar"),
+        relative("gh", "basal", "TC_ih_Bud97", "gh_max"),
+    ]
+    return bluepyopt_options(vary, 34, mechanisms=["mechanisms"], v_init=-79), asc_areas(file)
 
 
 def simplecell(sources: Path, folder: Path) -> tuple[dict, dict]:
     """BluePyOpt's simplecell: Hodgkin and Huxley's channels on a ball."""
     script = "import runpy; runpy.run_path('generate_hoc.py', run_name='__main__')"
     bluepyopt_hoc("simplecell", script, "simple.swc", "simple_cell", mechanisms=False)(sources, folder)
-    options = {
-        "template": TEMPLATE,
-        "sites": {"soma": "soma[0](0.5)"},
-        "vary": [relative("gna", "soma", "hh", "gnabar"), relative("gk", "soma", "hh", "gkbar")],
-        "celsius": 6.3,
-    }
-    return options, {"soma": math.pi * 10 * 10}
+    vary = [relative("gna", "soma", "hh", "gnabar"), relative("gk", "soma", "hh", "gkbar")]
+    return bluepyopt_options(vary, 6.3), {"soma": math.pi * 10 * 10}
 
 
 def stochastic(deterministic: bool) -> Callable:
@@ -152,14 +137,8 @@ def stochastic(deterministic: bool) -> Callable:
         around_hoc(folder, "stochkv3_cell", "simple.swc")
         (folder / "mechanisms").mkdir()
         shutil.copy(home / "mechanisms" / "StochKv3.mod", folder / "mechanisms")
-        options = {
-            "template": TEMPLATE,
-            "mechanisms": ["mechanisms"],
-            "sites": {"soma": "soma[0](0.5)"},
-            "vary": [relative("gk", "soma", "StochKv3", "gkbar"), relative("gl", "soma", "pas", "g")],
-            "celsius": 34,
-        }
-        return options, {"soma": math.pi * 10 * 10}
+        vary = [relative("gk", "soma", "StochKv3", "gkbar"), relative("gl", "soma", "pas", "g")]
+        return bluepyopt_options(vary, 34, mechanisms=["mechanisms"]), {"soma": math.pi * 10 * 10}
 
     return write
 
