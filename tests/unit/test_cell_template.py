@@ -165,7 +165,12 @@ def test_the_example_of_the_docs_is_the_cell_built_by_hand(folder):
 
 def test_a_python_template_is_the_same_cell(folder):
     expected = simulate(study(folder), [DEFAULT, OTHER])
-    for text in (FUNCTION, FUNCTION.replace("return made", "return vars(made)")):
+    alone = FUNCTION.replace("def make_cell(h):", "from neuron import h\ndef make_cell():")
+    nested = FUNCTION.replace(
+        "    return made", "    made.dend = {0: made.dend[:1], 1: made.dend[1:]}\n    return made"
+    )
+    assert FUNCTION not in (alone, nested)
+    for text in (FUNCTION, FUNCTION.replace("return made", "return vars(made)"), alone, nested):
         python = study(folder, template(text, "cells/made.py", "make_cell"))
         np.testing.assert_allclose(simulate(python, [DEFAULT, OTHER]), expected, atol=1e-4)
 
@@ -408,7 +413,7 @@ def test_a_dataset_may_have_another_cell_with_the_same_parameters(folder):
         ),
         (template(HOC.format("MyCell", INSERTED), name="MyCell"), ["another MyCell was loaded"]),
         (
-            template("def make():\n    pass\n", "cells/a.py", "make"),
+            template("def make(h, gid):\n    pass\n", "cells/a.py", "make"),
             ["make of cells/a.py cannot be made: TypeError", "NEURON's h"],
         ),
         (template("def make(h):\n    h.Section()\n", "cells/a.py", "make"), ["make of cells/a.py gave no sections"]),

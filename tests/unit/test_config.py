@@ -62,6 +62,7 @@ MISTAKES = [
     ("unknown key", put("protocol.dt_mss", 0.02), ["protocol", "'dt_mss'", "did you mean 'dt_ms'"]),
     ("unknown key at the top", put("paramters", []), ["'paramters'", "did you mean 'parameters'"]),
     ("nothing near", put("datasets.zzzz", 1), ["'zzzz'", "known keys: shard_size, train, calibration, test"]),
+    ("a size without n", put("datasets.train", 3000), ["datasets.train: 3000", "expected a section"]),
     ("hyper-parameter", put("estimators.cnn.hyperparameters.batchsize", 3), ["estimators.cnn", "'batch_size'"]),
     ("missing unit", drop("parameters.0.unit"), ["parameters.0", "'gnabar'", "missing 'unit'", "add it"]),
     ("missing section", drop("protocol"), ["missing 'protocol'"]),

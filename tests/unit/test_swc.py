@@ -362,6 +362,7 @@ def test_points_on_top_of_each_other(cell):
         ("1 1 0 0 0 0.1 -1\n2 3 0 1 0 0.1 1\n3 3 0 90 0 0.1 2\n", "radius is 0.1 um"),
         ("1 1 0 0 0 9 -1\n2 3 0 10 0 1 1\n3 3 0 12000 0 1 2\n", "span 12000 um"),
         ("1 1 0 0 0 9 -1\n2 3 0 10 0 1 1\n3 3 0 90 0 15 2\n", "line 3: a neurite of radius 15 um"),
+        ("1 1 0 0 0 9 -1\n2 3 0 10 0 1 1\n3 3 0 90 0 1e-6 2\n", "line 3: a neurite of radius 1e-06 um"),
         ("1 1 0 0 0 9 -1\n2 3 0 90 0 1 1\n3 3 0 120 0 1 2\n", "line 2: a neurite begins 81.0 um"),
         ("1 1 0 0 0 2 -1\n2 1 0 40 0 2 1\n3 3 0 42 0 1 2\n4 3 0 90 0 1 3\n", "the soma is 40 um long"),
     ],

@@ -204,7 +204,7 @@ ECA = {"unit": "mV", "regions": ["soma"], "mechanism": "ca_ion", "name": "eca", 
 
 
 def test_a_reversal_potential_that_follows_concentrations_is_refused(cell):
-    with pytest.raises(ConfigError, match=r"vary\[0\].name: in Cell\d+\[0\].soma a mechanism writes .* of ca"):
+    with pytest.raises(ConfigError, match=r"vary\[0\].name: in Cell\d+\[0\].soma a mechanism reads or writes .* of ca"):
         voltages(cell(BALL % "insert channel insert pool", [ECA]), [60], [100])
     # 200 um2 per mV: without the pool NEURON keeps the value
     free = voltages(cell(BALL % "insert channel", [ECA]), [60], [140])
@@ -487,6 +487,26 @@ def test_the_cause_in_a_python_template(cell, python, words):
         voltages(cell("", python=python), [1e-4])
     for word in words:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["def make(passive=False):", "def make(*, passive=False):", "def make(h=None, passive=False):",
+     "def make(hoc, passive=False):"],
+)  # fmt: skip
+def test_a_python_template_is_not_given_h_for_a_setting_of_its_own(cell, head):
+    """NEURON's h in the place of a flag would make another cell."""
+    python = f"""
+from neuron import h as neuron_h
+
+{head}
+    soma = neuron_h.Section(name="soma")
+    soma.L = soma.diam = 20
+    soma.insert("pas")
+    soma.e_pas = -40 if passive else -65
+    return {{"soma": soma}}
+"""
+    assert voltages(cell("", python=python, amplitude=0.0), [1e-4])[0, -1] == pytest.approx(-65, abs=1e-3)
 
 
 def test_python_templates_find_their_neighbours(cell, tmp_path):

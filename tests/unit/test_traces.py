@@ -257,6 +257,7 @@ def test_arrays(tmp_path):
         ("text", np.array(["a"]), {}, "expected real numbers"),
         ("none", np.float64(1.0), {}, "expected (traces, time)"),
         ("timed", np.array([RAMP, TRACE]), {}, "first row increases"),
+        ("time_last", np.array([TRACE, RAMP]), {}, "row 1 increases"),
         ("columns", np.zeros((1000, 2)), {}, "transposed"),
     ]:
         np.save(tmp_path / f"{name}.npy", array)
@@ -304,6 +305,22 @@ def test_attributes_of_arrays(tmp_path):
         with pytest.raises(ConfigError) as caught:
             read_at_sampling(path, SIGNAL, dataset=dataset)
         assert word in str(caught.value)
+
+
+def test_more_samples_than_are_taken_need_a_sampling(tmp_path):
+    """A recording at twice the model's rate is not its first half in slow motion."""
+    finer = np.repeat(TRACE, 2)
+    np.save(tmp_path / "x.npy", finer)
+    with pytest.raises(ConfigError, match="holds 12 samples and does not say how far apart"):
+        read_recording(tmp_path / "x.npy", SIGNAL)
+    refused(tmp_path, "V\n" + "\n".join(map(str, finer)), "holds 12 samples", "--dt-ms")
+    assert read_recording(tmp_path / "x.npy", SIGNAL, dt_ms=0.5).values.tolist() == [finer[:6].tolist()]
+
+
+@pytest.mark.parametrize("name", ["trigger", "TTL", "SEM", "std"])
+def test_columns_beside_a_trace_are_no_traces(tmp_path, name):
+    text = f"time_ms,V,{name}\n" + "".join(f"{t},{v},1\n" for t, v in zip(RAMP, TRACE, strict=True))
+    refused(tmp_path, text, name, "another quantity")
 
 
 def test_what_was_understood_is_said(tmp_path, capsys):

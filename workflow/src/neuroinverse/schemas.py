@@ -66,8 +66,9 @@ def _explain(error) -> str:
         return f"{where}: the name {_short(found)} is {_unusable(error)}; rename it"
     if error.validator == "type" and list(error.absolute_path)[:-1] == ["datasets"]:
         (key,) = list(error.absolute_path)[1:]
-        hint = _hint(key, ["shard_size", "train", "calibration", "test"])
-        return f"datasets: unknown key {key!r} ({hint}); a further dataset has a section with n"
+        known = ["shard_size", "train", "calibration", "test"]
+        if key not in known:
+            return f"datasets: unknown key {key!r} ({_hint(key, known)}); a further dataset has a section with n"
     if error.validator == "type":
         return f"{where}: {_of_type(found, error.validator_value)}"
     if error.validator == "oneOf" and where == "simulator":

@@ -22,9 +22,12 @@ _INDEX = {
 _LABELS = {"sweep", "trial", "episode", "segment", "series", "run", "repeat", "cell", "cell id", "channel", "protocol"}
 # of columns that are another quantity, where they say no unit, by what the signal is measured in
 _OTHERS = {
-    "V": {"i", "im", "iinj", "i inj", "current", "stim", "stimulus", "command", "cmd", "injected current"},
+    "V": {
+        "i", "im", "iinj", "i inj", "current", "stim", "stimulus", "command", "cmd", "injected current", "trigger",
+        "trig", "ttl", "marker", "sem", "sd", "std", "stdev", "standard deviation",
+    },
     "A": {"v", "vm", "voltage", "membrane potential", "membrane voltage"},
-}
+}  # fmt: skip
 # with which a single letter behind is a unit: "cell_A" is a name
 _QUANTITIES = {
     "V": {"v", "vm", "u", "um", "voltage", "potential", "membrane potential", "membrane voltage", "lfp", "signal"},

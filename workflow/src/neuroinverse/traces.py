@@ -8,6 +8,7 @@ import numpy as np
 from neuroinverse import trace_arrays, trace_columns, trace_files, units
 from neuroinverse.errors import ConfigError
 from neuroinverse.resampling import at_times
+from neuroinverse.trace_columns import is_even
 
 TABLES, ARRAYS = (".csv", ".tsv", ".txt"), (".npy", ".h5", ".hdf5")
 # a membrane potential (mV) is not beyond, half of its samples are not beyond, and not all of them are this near to 0
@@ -81,6 +82,11 @@ def read_recording(
     if given is None:
         own = dt_ms or dt
         just = samples == n and abs(own / dt - 1) < 1e-6 and start_ms is None
+        if dt_ms is None and samples > n:
+            raise ConfigError(
+                f"{path}: holds {samples} samples and does not say how far apart they are; the estimator takes {n} at "
+                f"{dt:g} ms. Give --dt-ms, a column of time (.csv), or the attribute dt_ms (.h5)"
+            )
         given = (t0 if just else start_ms or 0.0) + np.arange(samples) * own
         said += f"; {own:g} ms apart" + (
             " (as the estimator's: the file does not say; --dt-ms if not)" if dt_ms is None else ""
@@ -202,12 +208,13 @@ def _of_array(path, signal, channels, dataset, told, unit, scale) -> Traces:
     if not np.isfinite(values).all():
         row = int(np.argmax(~np.isfinite(values.reshape(len(values), -1)).all(axis=1)))
         raise ConfigError(f"{path}: trace {row} holds values that are not finite; clean the traces first")
-    foreign = stored.index is None and values.ndim == 2 and len(values) > 1
-    if foreign and values.shape[1] > 2 and (np.diff(values[0]) > 0).all():
-        raise ConfigError(
-            f"{path}: its first row increases all along, as time does; give the traces alone, with --dt-ms and "
-            "--start-ms"
-        )
+    foreign = stored.index is None and values.ndim == 2 and len(values) > 1 and values.shape[1] > 2
+    for i, row in enumerate(values if foreign else ()):
+        if is_even(row) or (i == 0 and (np.diff(row) > 0).all()):
+            raise ConfigError(
+                f"{path}: its {f'row {i}' if i else 'first row'} increases all along, as time does; give the traces "
+                "alone, with --dt-ms and --start-ms"
+            )
     values = values * scale * _factor(path, signal, stated, unit, signal["name"])
     names = [str(i) for i in (range(len(values)) if indices is None else indices)]
     time_ms = None if stored.sampling is None else stored.sampling[1] + np.arange(values.shape[1]) * stored.sampling[0]

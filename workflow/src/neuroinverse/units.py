@@ -23,7 +23,7 @@ def _table() -> dict[str, tuple[str, float]]:
             for name, symbol in _WORD_PREFIXES.items():
                 if symbol == prefix:
                     known |= {name + word: (base, _PREFIXES[prefix]) for word in words}
-                    known |= {prefix + word: (base, _PREFIXES[prefix]) for word in words if word.startswith("sec")}
+                    known |= {prefix + word: (base, _PREFIXES[prefix]) for word in words}
     return known | {"min": ("s", 60.0), "minutes": ("s", 60.0)}
 
 

@@ -259,16 +259,16 @@ def _is_list(value) -> bool:
     return hasattr(value, "hname") and value.hname().startswith("SectionList[")
 
 
-def _sections_in(value) -> list:
-    """Sections that a value is or holds; empty where it holds anything else."""
+def _sections_in(value, depth: int = 0) -> list:
+    """Sections that a value is or holds, also in lists within lists; empty where it holds anything else."""
     from neuron import nrn
 
     if isinstance(value, nrn.Section):
         return [value]
-    if not isinstance(value, list | tuple | set | frozenset | Mapping) and not _is_list(value):
+    if depth > 3 or not (isinstance(value, list | tuple | set | frozenset | Mapping) or _is_list(value)):
         return []
-    items = list(value.values() if isinstance(value, Mapping) else value)
-    return items if all(isinstance(item, nrn.Section) for item in items) else []
+    found = [_sections_in(item, depth + 1) for item in (value.values() if isinstance(value, Mapping) else value)]
+    return [section for sections in found for section in sections] if all(found) else []
 
 
 def _find(where: str, member: str, parts: dict[str, list]) -> list:
@@ -320,8 +320,8 @@ def _check_carried(h, where: str, varied: Varied, section) -> None:
         ion = varied.mechanism.removesuffix("_ion")
         if varied.name == f"e{ion}" and int(h.ion_style(varied.mechanism, sec=section)) & FOLLOWS:
             raise ConfigError(
-                f"{where}.name: in {section.name()} a mechanism writes the concentration of {ion}, from which NEURON "
-                f"computes {varied.name} at every step, so that a value from outside is lost; leave the region out, "
+                f"{where}.name: in {section.name()} a mechanism reads or writes the concentration of {ion}, from which "
+                f"NEURON computes {varied.name}, so that a value from outside is lost; leave the region out, "
                 f'vary the mechanism that writes it, or have the template call ion_style("{ion}_ion", 3, 1, 0, 0, 0)'
             )
         unit = "mV" if varied.name == f"e{ion}" else h.units(f"{varied.name}_{varied.mechanism}")

@@ -8,6 +8,8 @@ from neuroinverse.simulators.swc_points import Point, Points
 # um: radius of the sphere of the area of the soma, extent of all points; a small soma in a small cell is one in mm
 SOMA_RADIUS, SMALL_SOMA_RADIUS, ODD_SOMA_RADIUS = (0.05, 250.0), 0.25, (1.0, 50.0)
 EXTENT, SMALL_EXTENT, ODD_EXTENT = 100_000.0, 10.0, 10_000.0
+# um: radius of neurites, where some tools write a tiny one for none
+THIN = 0.01
 
 
 def check_cell(file: Points, cell: SwcCell, order: list[Point]) -> None:
@@ -93,6 +95,12 @@ def _check_size(file: Points, cell: SwcCell, radius: float) -> None:
     if thickest is not None and cell.radii[thickest] > max(radius, 5):
         cell.warnings.append(
             f"line {cell.lines[thickest]}: a neurite of radius {cell.radii[thickest]:g} um is thicker than the soma"
+        )
+    thinnest = min((i for i, kind in enumerate(cell.kinds) if kind != SOMA), key=lambda i: cell.radii[i], default=None)
+    if thinnest is not None and cell.radii[thinnest] < THIN:
+        cell.warnings.append(
+            f"line {cell.lines[thinnest]}: a neurite of radius {cell.radii[thinnest]:g} um is thinner than any "
+            "membrane tube: has it been measured?"
         )
     somata = [i for i, kind in enumerate(cell.kinds) if kind == SOMA]
     inner = set(cell.parents)

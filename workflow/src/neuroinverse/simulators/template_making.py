@@ -1,5 +1,6 @@
 """Makes a cell from its template in NEURON, in the template's own folder, or says in one line why it cannot be made."""
 
+import inspect
 import os
 import re
 import sys
@@ -17,7 +18,8 @@ from neuroinverse.simulators.template_settings import DEFAULTS, WHERE, TemplateS
 
 _CALLED = {
     ".hoc": "A template is made without arguments: give its init defaults, or write a template around it",
-    ".py": "The function is called with NEURON's h, and returns an object or a dictionary with the sections",
+    ".py": "The function is called with NEURON's h, or without it where all that it takes has defaults, and returns an "
+    "object or a dictionary with the sections",
 }
 
 
@@ -113,7 +115,8 @@ def _make(h, settings: TemplateSettings, dt_ms: float) -> Made:
         if settings.path.suffix == ".hoc":
             return getattr(h, settings.name)()
         where = f"{WHERE}.template.path is {settings.path}"
-        return getattr(user_module.load(Path(settings.path.name), where), settings.name)(h)
+        function = getattr(user_module.load(Path(settings.path.name), where), settings.name)
+        return function(h) if _takes_h(function) else function()
 
     try:
         owner = _run(settings, construct)
@@ -129,6 +132,18 @@ def _make(h, settings: TemplateSettings, dt_ms: float) -> Made:
         for section in set(h.allsec()) - before:
             h.delete_section(sec=section)
         raise
+
+
+def _takes_h(function: Callable) -> bool:
+    """Whether a function is to be given NEURON's h: not where all it takes has defaults, and nothing is called so."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return True
+    first = next((p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)), None)
+    if first is None:
+        return any(p.kind == p.VAR_POSITIONAL for p in parameters)
+    return first.default is first.empty or first.name.lower() in ("h", "hoc", "nrn", "neuron")
 
 
 def warn(words: str) -> None:
