@@ -285,6 +285,10 @@ def test_attributes_of_arrays(tmp_path):
         file["micro"].attrs["units"] = "uV"
         file["beside/data"] = TRACE
         file["beside/timestamps"] = RAMP
+        file["counted/data"] = TRACE
+        file["counted/Fs"] = 20000.0
+        file["igor"] = TRACE
+        file["igor"].attrs["IGORWaveScaling"] = [[0.0, 0.0], [5e-5, 0.0]]
         file["group/data"] = TRACE
         file["group"].attrs["sampling_rate_hz"] = 2000.0
         file["dated"] = TRACE
@@ -294,6 +298,8 @@ def test_attributes_of_arrays(tmp_path):
     assert read_at_sampling(path, SIGNAL, dataset="beside/data", dt_ms=0.5)[1].tolist() == [TRACE]
     for dataset, word in (
         ("beside/data", "/beside has timestamps"),
+        ("counted/data", "/counted has Fs"),
+        ("igor", "igorwavescaling"),
         ("group/data", "/group has sampling_rate_hz"),
         ("dated", "dt_ms = -1"),
         ("nothing", "--dataset: beside/data, beside/timestamps"),

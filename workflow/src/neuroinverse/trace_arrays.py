@@ -10,7 +10,8 @@ from neuroinverse.errors import ConfigError
 
 # attributes by which other programs say a sampling, and a scale: with the value that changes nothing
 _RATE = re.compile(
-    r"(.*_)?(dt|fs|sr|sample_?rate|sampling_?rate|rate|sampling_?frequency|frequency|interval|period)(_.*)?"
+    r"(.*_)?(dt|fs|sr|hz|sample_?rate|sampling_?rate|rate|sampling_?frequency|frequency|sampling|interval|period|delta"
+    r"|igorwavescaling)(_.*)?"
 )
 _SCALES = {
     "conversion": 1.0, "scale": 1.0, "scale_factor": 1.0, "scaling": 1.0, "gain": 1.0, "bit_volts": 1.0, "offset": 0.0,
@@ -116,7 +117,8 @@ def _sampling(path: Path, found, attributes: dict, told: bool) -> tuple[float, f
     said += [
         (found.parent.name, name)
         for name in found.parent
-        if name.lower() in _TIMES and f"{found.parent.name}/{name}".replace("//", "/") != found.name
+        if (name.lower() in _TIMES or (_RATE.fullmatch(name.lower()) and getattr(found.parent[name], "size", 0) == 1))
+        and f"{found.parent.name}/{name}".replace("//", "/") != found.name
     ]
     if said:
         where, name = said[0]
