@@ -8,7 +8,7 @@ ranking of the first tier when it runs, as a repeat does in that of the second: 
 import functools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from neuroinverse.errors import ConfigError
 from neuroinverse.estimators.architecture import layer_shapes, multiply_adds
@@ -105,6 +105,12 @@ def ranking_spec(study: Study, estimator: str) -> dict:
     }
 
 
+@functools.cache
+def _sum(of_tier: Callable[[Study, str], dict], study: Study, estimator: str) -> str:
+    """Digest of a tier's specification: it goes over all trials, and each finalist and repeat holds it."""
+    return digest(of_tier(study, estimator))
+
+
 def finalist_spec(study: Study, estimator: str, rank: int) -> dict:
     """Specification of `train_trial` in the second tier: all epochs, and the whole training set.
 
@@ -116,7 +122,7 @@ def finalist_spec(study: Study, estimator: str, rank: int) -> dict:
             f"study {study.name}, estimator {estimator}: there is no finalist {rank}; search.trials is "
             f"{len(trials(study, estimator))}"
         )
-    return _ranked_spec(study, estimator, rank) | {"ranking": digest(ranking_spec(study, estimator))}
+    return _ranked_spec(study, estimator, rank) | {"ranking": _sum(ranking_spec, study, estimator)}
 
 
 def _ranked_spec(study: Study, estimator: str, rank: int) -> dict:
@@ -157,7 +163,7 @@ def repeat_spec(study: Study, estimator: str, rank: int, repeat: int) -> dict:
     return _ranked_spec(study, estimator, rank) | {
         "fold": repeat % study.estimator(estimator)["folds"],
         "repeat": repeat,
-        "finalists": digest(finalists_spec(study, estimator)),
+        "finalists": _sum(finalists_spec, study, estimator),
     }
 
 
