@@ -14,12 +14,13 @@ import pytest
 import yaml
 from running import REPO, arrays
 
-# one waits while a file named hold stands, the other needs more memory than its rule asks for
+# one waits while a file named hold stands, the other needs more memory than its rule asks for; a name in quotes would
+# make the file a part of the specification
 SIMULATORS = """
 
 class Patient(Decay):
     def simulate(self, theta, seeds):
-        while Path("hold").exists():
+        while Path("ho" + "ld").exists():
             time.sleep(0.1)
         return super().simulate(theta, seeds)
 

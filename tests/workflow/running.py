@@ -42,7 +42,7 @@ class Folder:
 
     path: Path
     environment: dict[str, str]
-    printed: str = ""
+    last_plan: str = ""
 
     def snakemake(self, *arguments, check: bool = True) -> str:
         """Runs Snakemake with the local profile; returns what it printed."""
@@ -62,7 +62,7 @@ class Folder:
 
     def plan(self, *arguments: str) -> list[Job]:
         """The jobs that Snakemake would run for the targets, target rules left out."""
-        printed = self.printed = self.snakemake("--dry-run", *arguments)
+        printed = self.last_plan = self.snakemake("--dry-run", *arguments)
         jobs = read_jobs(printed)
         stats = re.search(r"^total +(\d+)$", printed, re.MULTILINE)
         assert len(jobs) == (int(stats[1]) if stats else 0), printed

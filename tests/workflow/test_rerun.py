@@ -49,7 +49,7 @@ def truncate(path) -> None:
 
 def test_nothing_runs_twice(finished):
     assert finished.plan("all") == []
-    assert "Why:" not in finished.printed
+    assert "Why:" not in finished.last_plan
 
 
 def test_epochs_resimulate_nothing(finished):
@@ -57,7 +57,7 @@ def test_epochs_resimulate_nothing(finished):
     jobs = finished.plan("all")
     assert Counter(job.rule for job in jobs) == {"train_fold": 2, **AFTER_TRAINING}
     assert folders(jobs) == {EDITED}
-    why = finished.printed.partition("\nWhy:\n")[2].splitlines()
+    why = finished.last_plan.partition("\nWhy:\n")[2].splitlines()
     model = f"results/{EDITED}/smoke/cnn/fold-0/model.keras"
     assert why[0] == f"{model} and 1 more (train_fold): hyperparameters.epochs: 2 → 3"
     assert f"results/{EDITED}/smoke/cnn/predictions.parquet (ensemble_folds): it follows train_fold" in why
