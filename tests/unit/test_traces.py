@@ -329,6 +329,11 @@ def test_columns_beside_a_trace_are_no_traces(tmp_path, name):
     refused(tmp_path, text, name, "another quantity")
 
 
+@pytest.mark.parametrize("begin", ["ATF\t1.0\n8\t2\n", "IGOR\nWAVES\tv\n", "Interval=\t5e-05 s\n", "sep=,\n"])
+def test_heads_of_other_programs_are_named(tmp_path, begin):
+    refused(tmp_path, begin + table("time_ms,V", RAMP), "x.csv: is ", "; ")
+
+
 def test_what_was_understood_is_said(tmp_path, capsys):
     path = _written(tmp_path, "time (s),a (V),b (V)\n" + "".join(f"{t / 1e4},-0.07,-0.06\n" for t in range(60)))
     words = read_recording(path, SIGNAL).words

@@ -24,6 +24,10 @@ _MAGIC = {
     b"\x93NUMPY": "a numpy file; name it .npy",
     b"\x1f\x8b": "compressed (gzip); unpack it",
     b"ABF": "an Axon file; export the sweeps as CSV",
+    b"ATF\t": "an Axon text file; delete what stands above the line of the columns' names",
+    b"IGOR": "an Igor text file; export the waves as delimited text, with their time",
+    b"Interval=": "a LabChart file; delete what stands above the numbers, and name the columns: time_s, V (mV)",
+    b"sep=": "written for Excel; delete the first line",
 }
 
 
