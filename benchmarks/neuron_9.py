@@ -14,10 +14,12 @@ import tempfile
 import xml.etree.ElementTree as xml
 from pathlib import Path
 
+from neuroinverse.provenance import cores
 from neuroinverse.records import write_record
 
 ROOT = Path(__file__).parents[1]
 REQUIREMENTS = Path(__file__).with_name("requirements-neuron-9.txt").resolve()
+PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
 # pytest's own names of a test's outcome
 FAILED = ("failure", "error")
 FOLDERS = ("tests/unit", "tests/contract", "tests/reference")
@@ -55,11 +57,18 @@ def main() -> None:
     parser.add_argument("tests", nargs="*", help="only these, and no record")
     tests = parser.parse_args().tests
     with tempfile.TemporaryDirectory(prefix="neuron-9-") as folder:
-        clone, report = Path(folder) / "clone", Path(folder) / "report.xml"
+        clone = Path(folder) / "clone"
         python = install(clone)
-        options = ["-q", "-p", "no:cacheprovider", f"--junitxml={report}"]
-        subprocess.run([python, "-m", "pytest", *options, *(tests or FOLDERS)], cwd=clone)
-        found = outcomes(report)
+        files = tests or sorted(str(f.relative_to(clone)) for d in FOLDERS for f in (clone / d).glob("test_*.py"))
+        streams, found = [files[i :: cores()] for i in range(min(cores(), len(files)))], {}
+        reports = [Path(folder) / f"report-{i}.xml" for i in range(len(streams))]
+        running = [
+            subprocess.Popen([python, *PYTEST, f"--junitxml={report}", *stream], cwd=clone)
+            for stream, report in zip(streams, reports, strict=True)
+        ]
+        for process, report in zip(running, reports, strict=True):
+            process.wait()
+            found |= outcomes(report)
     failed = {name: said for name, said in found.items() if said is not None}
     theirs = [name for name, said in failed.items() if is_hnn_core(said)]
     for name, said in failed.items():
