@@ -9,6 +9,7 @@ more.
 """
 
 import argparse
+import os
 import subprocess
 import tempfile
 import xml.etree.ElementTree as xml
@@ -61,9 +62,11 @@ def main() -> None:
         python = install(clone)
         files = tests or sorted(str(f.relative_to(clone)) for d in FOLDERS for f in (clone / d).glob("test_*.py"))
         streams, found = [files[i :: cores()] for i in range(min(cores(), len(files)))], {}
+        # what is imported is the clone's
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
         reports = [Path(folder) / f"report-{i}.xml" for i in range(len(streams))]
         running = [
-            subprocess.Popen([python, *PYTEST, f"--junitxml={report}", *stream], cwd=clone)
+            subprocess.Popen([python, *PYTEST, f"--junitxml={report}", *stream], cwd=clone, env=environment)
             for stream, report in zip(streams, reports, strict=True)
         ]
         for process, report in zip(running, reports, strict=True):
