@@ -226,6 +226,23 @@ def test_rounding_of_the_batch_is_a_warning(look):
     )
 
 
+def test_a_membrane_potential_that_no_cell_has_is_warned_of(look):
+    class Driven(Sound):
+        signals = (Signal("voltage", "mV", 0.5, (8,)),)
+        low = 0.0
+
+        def simulate(self, theta, seeds):
+            x = theta[:, :1] + theta[:, 1:2] * TIME + theta[:, 2:] * TIME**2
+            return {"voltage": self.low - x}
+
+    class Burnt(Driven):
+        low = -600.0
+
+    assert look(Driven).warnings == []
+    (warning,) = look(Burnt).warnings
+    assert "signal voltage: reaches -7" in warning and "is the stimulus too strong" in warning
+
+
 def test_a_signal_at_rest_is_named(look):
     class Elsewhere(Sound):
         def simulate(self, theta, seeds):

@@ -247,7 +247,9 @@ def test_a_model_that_has_learnt_nothing_says_so(model, signals, tmp_path, capsy
     found = {"ratio": 1.0, "low": 0.98, "high": 1.02, "learnt": False}
     (folder / "metrics.json").write_text(json.dumps({"n_test": 50, "learnt": {"overall": found, "parameters": {}}}))
     predict.run(folder, write_npy(tmp_path / "x.npy", signals), tmp_path / "y.csv")
-    assert "cnn: Has learnt nothing: over 50 test simulations it errs no less" in capsys.readouterr().err
+    assert (
+        "cnn: Has learnt nothing: over 50 test simulations it does not measurably err less" in capsys.readouterr().err
+    )
 
 
 def test_traces_unlike_those_of_the_training_are_warned_of(model, signals, expected, tmp_path, capsys):

@@ -27,6 +27,8 @@ ROUNDS = 5
 WITHIN = (1.0, 1.0, 0.9, 0.5)
 # differences up to this share of a signal's range, or a few of the last digits of float32, are rounding
 ROUNDING, DIGITS = 1e-6, 4
+# no membrane potential goes beyond (mV)
+LARGEST_MV = 200.0
 
 DEAD = (
     "Usual causes: the simulator does not read it, or something sets the value again; it is a factor on zero; what it "
@@ -263,7 +265,13 @@ class _Guard:
         for signal in self.simulator.signals:
             known = self.rows.known(signal.name)
             if known.size:
-                self.found.signals[signal.name] = {"low": float(known.min()), "high": float(known.max())}
+                low, high = float(known.min()), float(known.max())
+                self.found.signals[signal.name] = {"low": low, "high": high}
+                if signal.unit == "mV" and "voltage" in signal.name and max(-low, high) > LARGEST_MV:
+                    self.found.warnings.append(
+                        f"signal {signal.name}: reaches {low:.4g} to {high:.4g} mV, as no living cell does; is the "
+                        "stimulus too strong for this cell (protocol.stimulus.amplitude)?"
+                    )
             if signal.name in resting:
                 said = f"is {known[0]:g} {signal.unit}" if known.size else "is undefined"
                 # nothing learns from a signal that may be undefined

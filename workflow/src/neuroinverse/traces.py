@@ -242,7 +242,8 @@ def _check_range(path: Path, signal: dict, values: np.ndarray) -> None:
         if top > LARGEST_MV or np.median(size) > USUAL_MV or 0 < top < SMALLEST_MV:
             raise ConfigError(
                 f"{path}: trace {trace} reaches {top:.4g} mV, read as it stands; no membrane potential does. Give its "
-                "unit in the file's heading, such as 'V (uV)', or with --unit, or a factor with --scale"
+                f"unit in the file's heading, such as 'Vm ({'V' if top < SMALLEST_MV else 'uV'})', or with --unit, or "
+                "a factor with --scale"
             )
 
 

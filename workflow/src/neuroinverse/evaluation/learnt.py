@@ -77,8 +77,8 @@ def nothing(metrics: Mapping) -> str:
         if is_posterior:
             return f"Has learnt nothing: over {n} test simulations the truth is no more probable than under the prior."
         return (
-            f"Has learnt nothing: over {n} test simulations it errs no less than who always answers the middle "
-            f"of the prior (squared error over that one's: {_range(learnt['overall'])})."
+            f"Has learnt nothing: over {n} test simulations it does not measurably err less than who always answers "
+            f"the middle of the prior (squared error over that one's: {_range(learnt['overall'])})."
         )
     missing = [name for name, row in learnt["parameters"].items() if not row["learnt"]]
     if not missing:
@@ -87,8 +87,8 @@ def nothing(metrics: Mapping) -> str:
         return f"Has learnt nothing of {', '.join(missing)}: its posterior is as wide as the prior."
     listed = ", ".join(f"{name} ({_range(learnt['parameters'][name])})" for name in missing)
     return (
-        f"Has learnt nothing of {listed}: it errs no less than who always answers the middle of the prior; in brackets "
-        "its squared error over that one's."
+        f"Has learnt nothing of {listed}: it does not measurably err less than who always answers the middle of the "
+        "prior; in brackets its squared error over that one's."
     )
 
 

@@ -1,8 +1,10 @@
 """plan: what a study needs at a scale, computed from measured rates."""
 
+import sys
 from dataclasses import replace
 
 from neuroinverse.config import load_study, master_seed, require_root, study_names
+from neuroinverse.errors import ConfigError
 from neuroinverse.planning import estimated_rates, measured_rates, plan
 
 UNITS = {
@@ -35,7 +37,14 @@ def run(study: str | None = None, scale: str = "paper") -> dict[str, dict[str, f
         require_root()
     needs = {}
     for name in [study] if study else study_names():
-        checked = load_study(name, scale, master_seed())
+        try:
+            checked = load_study(name, scale, master_seed())
+        except ConfigError as error:
+            if study:
+                raise
+            # the others are planned all the same
+            print(f"error: {error}", file=sys.stderr)
+            continue
         rates = measured_rates(checked)
         if rates is None and study is None:
             rates = estimated_rates(checked)

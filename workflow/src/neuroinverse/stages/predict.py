@@ -101,7 +101,8 @@ def run(
     if outside:
         print(
             f"{outside} of {len(names)} traces give parameters outside the training range: do not trust them. "
-            "Their value is the network's, and their intervals end where the range ends",
+            "Their value is the network's"
+            + (", and their intervals end where the range ends" if np.isfinite(low).all() else ""),
             file=sys.stderr,
         )
     return table
