@@ -1,7 +1,7 @@
 """What the guard costs beside what it guards: the demo of every study of the package.
 
     python benchmarks/guard.py                     all studies
-    python benchmarks/guard.py hh_point_2 ...      only these, and no record
+    python benchmarks/guard.py hh_point_2 ...      only these, hh_point_2 among them
 
 `<study>_seconds` are the CPU seconds of the whole job `check_simulator`, all its processes and their starts included.
 The demo's are those of its simulations alone, without start-up: by the record `rates` where the study's demo was
@@ -88,16 +88,17 @@ def main() -> None:
                 f"{name}_rate_measured_here": measured,
             }
             print({k: v for k, v in figures.items() if k.startswith(f"{name}_")}, flush=True)
-        if SHOWN in shares:
-            study = load_study(SHOWN, "demo", master_seed())
-            shard = simulate(study, folder, needs(study, folder))[0]
-            seconds = figures[f"{SHOWN}_seconds"]
-            shown = {"seconds": seconds, "share_of_a_demo": shares[SHOWN], "share_of_a_shard": seconds / shard}
-            print(shown)
-    if not chosen:
-        worst = max(shares, key=shares.get)
-        shown |= {"largest_share_of_a_demo": shares[worst], "largest_share_of_a_demo_study": worst}
-        write_record("guard", "python benchmarks/guard.py", shown | figures)
+        study = load_study(SHOWN, "demo", master_seed())
+        shard, seconds = simulate(study, folder, needs(study, folder))[0], figures[f"{SHOWN}_seconds"]
+    worst = max(shares, key=shares.get)
+    shown = {
+        "seconds": seconds,
+        "share_of_a_demo": shares[SHOWN],
+        "share_of_a_shard": seconds / shard,
+        "largest_share_of_a_demo": shares[worst],
+        "largest_share_of_a_demo_study": worst,
+    }
+    write_record("guard", " ".join(["python benchmarks/guard.py", *chosen]), shown | figures)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
 """The suite under NEURON 9, in a fresh clone with an environment of its own.
 
-    python benchmarks/neuron_9.py        unit, contract and reference tests
+    python benchmarks/neuron_9.py        the unit, contract and reference tests that meet NEURON
 
 Everything is installed as pinned; then NEURON is replaced. hnn-core 0.6.1 says that it needs NEURON 8.2.7 or older:
 tests that fail in its own code, or for want of it, are counted as `failed_hnn_core`, all others as `failed_ours`.
-Tests that run Snakemake throughout (tests/workflow, tests/slurm) are left out: they take an hour and ask NEURON nothing
-more.
+Left out are files of tests in which no simulator, cell or MOD file occurs, and those that run Snakemake throughout
+(tests/workflow, tests/slurm): they ask NEURON nothing more, and take an hour.
 """
 
 import argparse
 import os
+import re
 import subprocess
 import tempfile
 import xml.etree.ElementTree as xml
@@ -23,6 +24,7 @@ REQUIREMENTS = Path(__file__).with_name("requirements-neuron-9.txt").resolve()
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
 # pytest's own names of a test's outcome
 FAILED = ("failure", "error")
+MEETS_NEURON = re.compile(r"import neuron|neuron import|make_simulator|simulat\w+_batch|load_swc|compile_mechanisms")
 FOLDERS = ("tests/unit", "tests/contract", "tests/reference")
 
 
@@ -60,7 +62,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="neuron-9-") as folder:
         clone = Path(folder) / "clone"
         python = install(clone)
-        files = tests or sorted(str(f.relative_to(clone)) for d in FOLDERS for f in (clone / d).glob("test_*.py"))
+        found = sorted(f for d in FOLDERS for f in (clone / d).glob("test_*.py") if MEETS_NEURON.search(f.read_text()))
+        files = tests or [str(f.relative_to(clone)) for f in found]
         streams, found = [files[i :: cores()] for i in range(min(cores(), len(files)))], {}
         # what is imported is the clone's
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
