@@ -24,7 +24,7 @@ REQUIREMENTS = Path(__file__).with_name("requirements-neuron-9.txt").resolve()
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
 # pytest's own names of a test's outcome
 FAILED = ("failure", "error")
-MEETS_NEURON = re.compile(r"import neuron|neuron import|make_simulator|simulat\w+_batch|load_swc|compile_mechanisms")
+MEETS_NEURON = re.compile(r"\bneuron\b|NEURON|\blibrary\b|make_simulator|simulate_batch|_swc\b")
 FOLDERS = ("tests/unit", "tests/contract", "tests/reference")
 
 
