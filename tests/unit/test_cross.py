@@ -225,7 +225,7 @@ def test_the_specification_depends_on_the_other_test_sets(load):
             put(["izhikevich"], record_ms=[110, 280]),
             ["estimators.cnn.cross", "shape (9000,) in izhikevich and (8500,) here", "same protocol"],
         ),
-        (put("izhikevich"), ["estimators.cnn.cross", "array"]),
+        (put("izhikevich"), ["estimators.cnn.cross", "expected a list"]),
         (put([]), ["estimators.cnn.cross", "[]"]),
     ],
 )

@@ -165,7 +165,7 @@ def test_batches_are_whole_and_leave_out_what_is_undefined(tmp_path):
 def test_a_further_round_refuses_to_lose_simulations(tmp_path):
     data = make_dataset(tmp_path, failed=(3,))
     kept = PairedData(data, "voltage", SPACE, 3, 0, 1e9, 5)
-    with pytest.raises(NeuroinverseError, match=r"1 simulations failed .* would bias"):
+    with pytest.raises(NeuroinverseError, match=r"1 of 60 simulations failed .* would bias"):
         posteriors.require_all(kept)
 
 
