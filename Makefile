@@ -37,8 +37,8 @@ $(VENV)/.installed: $(REQUIREMENTS) pyproject.toml
 demo: setup ## the studies of config/config.yaml, from the prior to results/index.html
 	$(BIN)/snakemake --profile profiles/local
 
-test: setup ## all tests, the linters among them
-	$(BIN)/python -m pytest
+test: setup ## all tests, the linters among them, in two processes
+	$(BIN)/python -m pytest --numprocesses 2 --no-loadscope-reorder
 
 slurm-test: setup ## the smoke studies and faults through a real one-node Slurm, installed where it is missing; needs root
 	$(BIN)/python tests/slurm/cluster.py install

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -110,7 +109,7 @@ def as_clone(folder: Folder, environment: dict[str, str]) -> Clone:
 
 
 @pytest.fixture(scope="session")
-def slurm(tmp_path_factory) -> Iterator[dict[str, str]]:
+def slurm() -> Iterator[dict[str, str]]:
     """Environment in which a real Slurm is found, and nothing of a virtual environment."""
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))
     try:
@@ -121,9 +120,6 @@ def slurm(tmp_path_factory) -> Iterator[dict[str, str]]:
             pytest.skip(f"no Slurm here: {error}")
         variables = os.environ | cluster.environment(folder) | {"TF_CPP_MIN_LOG_LEVEL": "3"}
         variables["PATH"] = os.pathsep.join(p for p in variables["PATH"].split(os.pathsep) if Path(p) != BIN)
-        if sys.dont_write_bytecode:
-            variables.pop("PYTHONDONTWRITEBYTECODE", None)
-            variables["PYTHONPYCACHEPREFIX"] = str(tmp_path_factory.mktemp("bytecode"))
         yield variables
     finally:
         cluster.stop(folder)
